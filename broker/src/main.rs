@@ -1,0 +1,4 @@
+//! The MQTT broker daemon.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,4 @@
+//! The web pages of the router app.
+#![forbid(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The one definition of every setting: file format, form fields, validation.
+#![forbid(unsafe_code)]
