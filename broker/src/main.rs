@@ -1,4 +1,88 @@
 //! The MQTT broker daemon.
 #![forbid(unsafe_code)]
 
-fn main() {}
+mod arguments;
+mod check;
+mod log_line;
+mod pid_file;
+mod root;
+mod supervisor;
+mod syslog;
+mod worker;
+
+use std::io::{self, Write};
+use std::path::{self, PathBuf};
+use std::process::ExitCode;
+use std::{env, fmt};
+
+use arguments::{Command, Role, Run};
+use root::Root;
+use rustix::fs::Mode;
+use syslog::Destination;
+
+/// Exit code for arguments that make no sense.
+const MISUSE: u8 = 64;
+
+fn main() -> ExitCode {
+    match arguments::parse(env::args_os().skip(1)) {
+        Ok(Command::Run(run)) => be_broker(run),
+        Ok(Command::Check { source, json }) => check::check(&source, json, &mut io::stdout()),
+        Ok(Command::Enabled(settings)) => check::enabled(&settings),
+        Ok(Command::Version) => print(concat!("mqtt_broker ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Help) => print(arguments::HELP),
+        Err(misuse) => refuse(&misuse),
+    }
+}
+
+fn be_broker(run: Run) -> ExitCode {
+    // Before anything else, so that no moment is left in which the supervisor's end is missed.
+    if let Role::Worker(supervisor) = run.role
+        && !supervisor::follow(supervisor).unwrap_or(false)
+    {
+        return ExitCode::FAILURE;
+    }
+    rustix::process::umask(Mode::RWXG | Mode::RWXO);
+    let root = match Root::find(run.root.as_deref(), env::args_os().next().as_deref()) {
+        Ok(root) => root,
+        Err(unknown) => return refuse(&unknown),
+    };
+    let settings = absolute(run.settings);
+    let destination = if run.syslog {
+        Destination::Syslog
+    } else {
+        Destination::StandardError
+    };
+    syslog::start(destination, &root);
+    let code = match run.role {
+        Role::Supervisor => supervisor::run(&supervisor::Start {
+            settings: &settings,
+            root: &root,
+            syslog: run.syslog,
+        }),
+        Role::Alone | Role::Worker(_) => worker::run(worker::Start {
+            settings,
+            root,
+            supervised: run.role != Role::Alone,
+        }),
+    };
+    log::logger().flush();
+    code
+}
+
+/// The supervisor changes its directory.
+fn absolute(file: PathBuf) -> PathBuf {
+    path::absolute(&file).unwrap_or(file)
+}
+
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+fn refuse(why: &dyn fmt::Display) -> ExitCode {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr(), "mqtt_broker: {why} See mqtt_broker --help.");
+    ExitCode::from(MISUSE)
+}
