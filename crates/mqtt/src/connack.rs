@@ -1,0 +1,149 @@
+//! CONNACK, the answer to CONNECT (MQTT 5.0 section 3.2).
+
+use core::fmt;
+
+use crate::reader::Reader;
+use crate::{DecodeError, EncodeError, PacketType, Properties, ReasonCode, Version, writer};
+
+const SECTION: u16 = PacketType::ConnAck.bit();
+
+/// A return code of CONNACK in MQTT 3.1 and 3.1.1 (3.1.1 section 3.2.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum ConnectReturnCode {
+    /// 0: connection accepted.
+    Accepted = 0,
+    /// 1: the server does not support the protocol version.
+    UnacceptableProtocolVersion = 1,
+    /// 2: the server does not allow the client identifier.
+    IdentifierRejected = 2,
+    /// 3: the MQTT service is unavailable.
+    ServerUnavailable = 3,
+    /// 4: user name or password is malformed or wrong.
+    BadUserNameOrPassword = 4,
+    /// 5: the client is not authorized to connect.
+    NotAuthorized = 5,
+}
+
+impl TryFrom<u8> for ConnectReturnCode {
+    type Error = DecodeError;
+
+    fn try_from(code: u8) -> Result<Self, DecodeError> {
+        Ok(match code {
+            0 => Self::Accepted,
+            1 => Self::UnacceptableProtocolVersion,
+            2 => Self::IdentifierRejected,
+            3 => Self::ServerUnavailable,
+            4 => Self::BadUserNameOrPassword,
+            5 => Self::NotAuthorized,
+            _ => return Err(DecodeError::ReasonCode(code)),
+        })
+    }
+}
+
+impl From<ConnectReturnCode> for u8 {
+    fn from(code: ConnectReturnCode) -> Self {
+        code as Self
+    }
+}
+
+impl fmt::Display for ConnectReturnCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Accepted => "connection accepted",
+            Self::UnacceptableProtocolVersion => "unacceptable protocol version",
+            Self::IdentifierRejected => "identifier rejected",
+            Self::ServerUnavailable => "server unavailable",
+            Self::BadUserNameOrPassword => "bad user name or password",
+            Self::NotAuthorized => "not authorized",
+        })
+    }
+}
+
+/// A CONNACK packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnAck<'a> {
+    /// Whether the server had a session. 3.1 does not tell.
+    pub session_present: bool,
+    /// The Reason Code in 5.0, the [`ConnectReturnCode`] in 3.x.
+    ///
+    /// Decoded as 5.0 it is 1 where a server that only knows 3.x refuses the version in its own way.
+    pub code: u8,
+    /// The properties; none in 3.x.
+    pub properties: Properties<'a>,
+}
+
+impl<'a> ConnAck<'a> {
+    pub(crate) fn parse(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(body);
+        let flags = reader.u8()?;
+        let code = reader.u8()?;
+        let refused_by_3x = version == Version::V5
+            && body == [0, ConnectReturnCode::UnacceptableProtocolVersion as u8];
+        let properties = if version == Version::V5 && !refused_by_3x {
+            Properties::parse(&mut reader, SECTION)?
+        } else {
+            Properties::EMPTY
+        };
+        reader.finish()?;
+        // 3.1 does not use the first byte.
+        let flags = if version == Version::V31 { 0 } else { flags };
+        if flags > 1 {
+            return Err(DecodeError::ConnAckFlags(flags));
+        }
+        let packet = Self {
+            session_present: flags == 1,
+            code,
+            properties,
+        };
+        if !refused_by_3x {
+            packet.check_code(version)?;
+        }
+        Ok(packet)
+    }
+
+    /// The code is one of the version's [MQTT-3.2.2-8], and only success has a session [MQTT-3.2.2-6].
+    fn check_code(&self, version: Version) -> Result<(), DecodeError> {
+        if version == Version::V5 {
+            ReasonCode::parse(self.code, PacketType::ConnAck)?;
+        } else {
+            ConnectReturnCode::try_from(self.code)?;
+        }
+        if self.session_present && self.code != 0 {
+            return Err(DecodeError::SessionPresentWithRefusal);
+        }
+        Ok(())
+    }
+
+    /// Appends the packet; on an error `out` is as it was.
+    pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        self.check_code(version)?;
+        if version == Version::V5 {
+            self.properties.check(SECTION)?;
+        }
+        writer::fixed_header(
+            out,
+            PacketType::ConnAck.first_byte(),
+            self.remaining_length(version),
+        )?;
+        out.push(u8::from(self.session_present && version != Version::V31));
+        out.push(self.code);
+        if version == Version::V5 {
+            self.properties.put(out);
+        }
+        Ok(())
+    }
+
+    /// The length of the encoded packet.
+    pub fn encoded_len(&self, version: Version) -> usize {
+        writer::packet_len(self.remaining_length(version))
+    }
+
+    fn remaining_length(&self, version: Version) -> usize {
+        if version == Version::V5 {
+            2 + self.properties.encoded_len()
+        } else {
+            2
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The property section of a packet or a Will (MQTT 5.0 section 2.2.2).
+
+use crate::property::{Property, PropertyIdentifier as Id};
+use crate::reader::Reader;
+use crate::{DecodeError, EncodeError, varint, writer};
+
+/// The properties of a packet or a Will: their bytes, checked, without the length before them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Properties<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Properties<'a> {
+    /// No properties, as in every packet of 3.x.
+    pub const EMPTY: Self = Self { bytes: &[] };
+
+    /// Reads length and properties, which must belong into `section` (a packet type's bit, or the Will's).
+    #[inline]
+    pub(crate) fn parse(reader: &mut Reader<'a>, section: u16) -> Result<Self, DecodeError> {
+        let len = reader.varint()?;
+        if len == 0 {
+            return Ok(Self::EMPTY);
+        }
+        let properties = Self {
+            bytes: reader.bytes(len as usize)?,
+        };
+        properties.check(section)?;
+        Ok(properties)
+    }
+
+    /// Checks places, repetitions and values in one pass.
+    pub(crate) fn check(self, section: u16) -> Result<(), DecodeError> {
+        let mut reader = Reader::new(self.bytes);
+        let mut seen = 0;
+        while !reader.is_empty() {
+            let identifier = Id::read(&mut reader)?;
+            identifier.check_place(section, seen)?;
+            identifier.check_value(&mut reader)?;
+            seen |= identifier.bit();
+        }
+        if seen & Id::AuthenticationData.bit() != 0 && seen & Id::AuthenticationMethod.bit() == 0 {
+            return Err(DecodeError::AuthenticationDataWithoutMethod);
+        }
+        Ok(())
+    }
+
+    /// Properties that were a section of a packet before, such as stored ones: nothing is checked again until a packet
+    /// with them is encoded.
+    #[inline]
+    pub const fn from_valid(bytes: &'a [u8]) -> Self {
+        Self { bytes }
+    }
+
+    /// The bytes, without the length before them.
+    #[inline]
+    pub const fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Whether there is none.
+    #[inline]
+    pub const fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// The bytes that the section takes in a packet, its length included.
+    #[inline]
+    pub(crate) fn encoded_len(self) -> usize {
+        writer::varint_len(self.bytes.len()) + self.bytes.len()
+    }
+
+    /// Appends the section with its length.
+    #[inline]
+    pub(crate) fn put(self, out: &mut Vec<u8>) {
+        varint::put(out, self.bytes.len() as u32);
+        out.extend_from_slice(self.bytes);
+    }
+
+    /// The properties in their order.
+    pub fn iter(self) -> impl Iterator<Item = Property<'a>> + Clone {
+        Iter {
+            reader: Reader::new(self.bytes),
+        }
+    }
+
+    /// The first property of this identifier.
+    pub fn get(self, wanted: Id) -> Option<Property<'a>> {
+        let mut reader = Reader::new(self.bytes);
+        while !reader.is_empty() {
+            let identifier = Id::read(&mut reader).ok()?;
+            if identifier == wanted {
+                return Property::read_value(identifier, &mut reader).ok();
+            }
+            identifier.skip_value(&mut reader).ok()?;
+        }
+        None
+    }
+}
+
+/// The getters of the properties that stand at most once.
+macro_rules! getters {
+    ($($getter:ident, $name:ident, $type:ty;)*) => {
+        impl<'a> Properties<'a> {
+            $(
+                #[doc = concat!("The value of [`", stringify!($name), "`](Property::", stringify!($name), ").")]
+                pub fn $getter(self) -> Option<$type> {
+                    match self.get(Id::$name)? {
+                        Property::$name(value) => Some(value),
+                        _ => None,
+                    }
+                }
+            )*
+        }
+    };
+}
+
+getters! {
+    payload_format_indicator, PayloadFormatIndicator, u8;
+    message_expiry_interval, MessageExpiryInterval, u32;
+    content_type, ContentType, &'a str;
+    response_topic, ResponseTopic, &'a str;
+    correlation_data, CorrelationData, &'a [u8];
+    session_expiry_interval, SessionExpiryInterval, u32;
+    assigned_client_identifier, AssignedClientIdentifier, &'a str;
+    server_keep_alive, ServerKeepAlive, u16;
+    authentication_method, AuthenticationMethod, &'a str;
+    authentication_data, AuthenticationData, &'a [u8];
+    request_problem_information, RequestProblemInformation, bool;
+    will_delay_interval, WillDelayInterval, u32;
+    request_response_information, RequestResponseInformation, bool;
+    response_information, ResponseInformation, &'a str;
+    server_reference, ServerReference, &'a str;
+    reason_string, ReasonString, &'a str;
+    receive_maximum, ReceiveMaximum, u16;
+    topic_alias_maximum, TopicAliasMaximum, u16;
+    topic_alias, TopicAlias, u16;
+    maximum_qos, MaximumQoS, u8;
+    retain_available, RetainAvailable, bool;
+    maximum_packet_size, MaximumPacketSize, u32;
+    wildcard_subscription_available, WildcardSubscriptionAvailable, bool;
+    subscription_identifier_available, SubscriptionIdentifierAvailable, bool;
+    shared_subscription_available, SharedSubscriptionAvailable, bool;
+    // The first one: a PUBLISH from a server may have several.
+    subscription_identifier, SubscriptionIdentifier, u32;
+}
+
+impl<'a> Properties<'a> {
+    /// All values of [`SubscriptionIdentifier`](Property::SubscriptionIdentifier).
+    pub fn subscription_identifiers(self) -> impl Iterator<Item = u32> + Clone {
+        self.iter().filter_map(|property| match property {
+            Property::SubscriptionIdentifier(value) => Some(value),
+            _ => None,
+        })
+    }
+
+    /// All names and values of [`UserProperty`](Property::UserProperty), in their order.
+    pub fn user_properties(self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone {
+        self.iter().filter_map(|property| match property {
+            Property::UserProperty(name, value) => Some((name, value)),
+            _ => None,
+        })
+    }
+}
+
+#[derive(Clone)]
+struct Iter<'a> {
+    reader: Reader<'a>,
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Property<'a>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        // The bytes were checked: an error is no more than the end.
+        let identifier = Id::read(&mut self.reader).ok()?;
+        Property::read_value(identifier, &mut self.reader).ok()
+    }
+}
+
+/// Collects properties for a packet; its memory is used again after [`clear`](Self::clear).
+#[derive(Clone, Debug, Default)]
+pub struct PropertiesBuffer {
+    bytes: Vec<u8>,
+}
+
+impl PropertiesBuffer {
+    /// No properties yet.
+    pub const fn new() -> Self {
+        Self { bytes: Vec::new() }
+    }
+
+    /// Appends a property. A value that is too long or not allowed is refused; whether the packet may have the
+    /// property is seen when the packet is encoded.
+    pub fn push(&mut self, property: Property<'_>) -> Result<(), EncodeError> {
+        property.encode(&mut self.bytes)
+    }
+
+    /// Forgets all properties.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
+    /// The properties, for a packet.
+    #[inline]
+    pub fn as_properties(&self) -> Properties<'_> {
+        Properties { bytes: &self.bytes }
+    }
+}
