@@ -1,7 +1,7 @@
 //! The form a browser sends: `application/x-www-form-urlencoded` against what is stored.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use crate::problem::shown;
@@ -88,7 +88,7 @@ pub fn pairs(body: &[u8]) -> Result<Vec<(String, String)>, FormError> {
     }
     let pairs: Vec<(String, String)> =
         serde_urlencoded::from_bytes(body).map_err(|_| FormError::Encoding)?;
-    let mut names = std::collections::HashSet::with_capacity(pairs.len().min(64));
+    let mut names = HashSet::new();
     for (name, _) in &pairs {
         if !names.insert(name.as_str()) {
             return Err(FormError::Duplicate(shown(name.as_bytes())));
@@ -184,4 +184,171 @@ fn percent_decoded(body: &[u8]) -> Result<Vec<u8>, FormError> {
         }
     }
     Ok(decoded)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EXTRA: &[&str] = &["token", "button"];
+
+    fn stored() -> Values {
+        let mut values = Values::defaults();
+        for (key, value) in [
+            ("ENABLED", "1"),
+            ("PASSWORD", "old"),
+            ("PRIVATE_KEY", "old"),
+            ("USERNAME", "house"),
+            ("OTHER", "x"),
+        ] {
+            values.set(key, value.into());
+        }
+        values
+    }
+
+    fn sent(body: &str) -> Values {
+        submitted(&stored(), body.as_bytes(), EXTRA)
+            .unwrap_or_else(|error| panic!("{body}: {error}"))
+    }
+
+    fn changed(key: &str, value: &str) -> Values {
+        let mut values = stored();
+        values.set(key, value.into());
+        values
+    }
+
+    #[test]
+    fn what_is_not_sent_stays() {
+        assert_eq!(sent(""), stored());
+        assert_eq!(sent("&&token=abc&button=Apply&"), stored());
+        assert_eq!(sent("mqtt_port=1884"), changed("PORT", "1884"));
+    }
+
+    #[test]
+    fn values_are_taken_exactly() {
+        assert_eq!(
+            sent("mqtt_client_name=+a%2Bb%26%3d%25+"),
+            changed("USERNAME", " a+b&=% ")
+        );
+        assert_eq!(
+            sent("mqtt_client_name=%F0%9F%98%80é"),
+            changed("USERNAME", "😀é")
+        );
+        assert_eq!(
+            sent("mqtt_client_name=a%0D%0Ab"),
+            changed("USERNAME", "a\r\nb")
+        );
+        assert_eq!(sent("mqtt_client_name"), changed("USERNAME", ""));
+        assert_eq!(sent("mqtt_port="), changed("PORT", ""));
+        assert_eq!(sent("mqtt_tls=strange"), changed("TLS", "strange"));
+        // A replacement character that was really typed is no broken encoding.
+        assert_eq!(
+            sent("mqtt_client_name=%EF%BF%BD"),
+            changed("USERNAME", "\u{fffd}")
+        );
+    }
+
+    #[test]
+    fn text_areas_have_plain_line_ends() {
+        assert_eq!(
+            sent("mqtt_certificate=a%0D%0A%0D%0Ab%0Dc%0A"),
+            changed("CERTIFICATE", "a\n\nb\rc\n")
+        );
+        assert_eq!(
+            sent("mqtt_private_key=a%0D%0A"),
+            changed("PRIVATE_KEY", "a\n")
+        );
+    }
+
+    #[test]
+    fn a_check_box_is_off_only_where_it_was_shown() {
+        assert_eq!(sent("mqtt_enabled_shown=1"), changed("ENABLED", "0"));
+        for on in [
+            "mqtt_enabled=on",
+            "mqtt_enabled=1",
+            "mqtt_enabled_shown=1&mqtt_enabled=on",
+        ] {
+            assert_eq!(sent(on), stored());
+        }
+        assert_eq!(sent("mqtt_enabled=yes"), changed("ENABLED", "yes"));
+    }
+
+    #[test]
+    fn an_empty_secret_stays_until_it_is_cleared() {
+        assert_eq!(sent("mqtt_client_secret="), stored());
+        assert_eq!(sent("mqtt_client_secret=new"), changed("PASSWORD", "new"));
+        assert_eq!(
+            sent("mqtt_client_secret=&mqtt_client_secret_clear=on"),
+            changed("PASSWORD", "")
+        );
+        assert_eq!(
+            sent("mqtt_client_secret=filled&mqtt_client_secret_clear=on"),
+            changed("PASSWORD", "")
+        );
+        assert_eq!(sent("mqtt_client_secret_clear="), stored());
+    }
+
+    #[test]
+    fn what_no_browser_sends_is_refused() {
+        for (body, error) in [
+            (&b"mqtt_port=%"[..], FormError::Escape),
+            (b"mqtt_port=%4", FormError::Escape),
+            (b"%zz=1", FormError::Escape),
+            (b"mqtt_port=%+1", FormError::Escape),
+            (b"mqtt_port=%FF", FormError::Encoding),
+            (b"mqtt_port=\xff", FormError::Encoding),
+            (b"mqtt_port=%C3&token=%A9", FormError::Encoding),
+            (b"mqtt_port=%00", FormError::Nul),
+            (b"\0", FormError::Nul),
+            (
+                b"mqtt_port=1&mqtt_port=1",
+                FormError::Duplicate("mqtt_port".to_string()),
+            ),
+            (
+                b"mqtt_port=1&mqtt_%70ort=2",
+                FormError::Duplicate("mqtt_port".to_string()),
+            ),
+            (
+                b"token=1&token=2",
+                FormError::Duplicate("token".to_string()),
+            ),
+            (b"=1", FormError::Unknown(String::new())),
+            (
+                b"mqtt_max_clients=1",
+                FormError::Unknown("mqtt_max_clients".to_string()),
+            ),
+            (
+                b"mqtt_port_clear=on",
+                FormError::Unknown("mqtt_port_clear".to_string()),
+            ),
+            (b"%0a%1b=1", FormError::Unknown("\\n\\u{1b}".to_string())),
+        ] {
+            assert_eq!(
+                submitted(&stored(), body, EXTRA),
+                Err(error),
+                "{:?}",
+                String::from_utf8_lossy(body)
+            );
+        }
+        let mut body = b"mqtt_certificate=".to_vec();
+        body.resize(MAX_FORM_BYTES, b'x');
+        assert!(submitted(&stored(), &body, EXTRA).is_ok());
+        body.push(b'x');
+        assert_eq!(submitted(&stored(), &body, EXTRA), Err(FormError::TooLarge));
+    }
+
+    #[test]
+    fn names_are_no_bait_for_password_managers() {
+        let names: Vec<_> = FIELDS.iter().map(|field| form_name(field.key)).collect();
+        assert_eq!(names[1], "mqtt_port");
+        for name in &names {
+            assert_eq!(names.iter().filter(|other| *other == name).count(), 1);
+            assert!(
+                !["user", "login", "password", "passwd"]
+                    .iter()
+                    .any(|bait| name.contains(bait)),
+                "{name}"
+            );
+        }
+    }
 }

@@ -14,6 +14,7 @@
 
 pub mod file;
 pub mod form;
+mod judge;
 mod line;
 mod pem;
 mod problem;
@@ -22,6 +23,7 @@ mod settings;
 mod table;
 mod validation;
 mod values;
+mod warnings;
 
 pub use problem::Problem;
 pub use secret::Secret;

@@ -10,32 +10,40 @@
 
 use crate::PREFIX;
 
-/// Takes a line apart: nothing for a blank line or a comment, else the key in upper case and the value; or, with the key
-/// if it is one, the reason why it can't be read. The reason never repeats any of the line: it may be a secret.
-pub(crate) fn parse(
-    line: &[u8],
-) -> Result<Option<(String, Vec<u8>)>, (Option<String>, &'static str)> {
+/// What one line says.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Line {
+    /// It is blank, or a comment.
+    Nothing,
+    /// A key in upper case, with its prefix, and a value.
+    Assignment(String, Vec<u8>),
+    /// It can't be read: the key, if it is one, and why. The reason repeats nothing of the line, which may hold a secret.
+    Unreadable(Option<String>, &'static str),
+}
+
+/// Reads a line, given without its line feed.
+pub(crate) fn parse(line: &[u8]) -> Line {
     let line = line.trim_ascii_start();
     if line.is_empty() || line.starts_with(b"#") {
-        return Ok(None);
+        return Line::Nothing;
     }
     let Some(equals) = line.iter().position(|&byte| byte == b'=') else {
-        return Err((None, "this is neither KEY='value' nor a comment"));
+        return Line::Unreadable(None, "this is neither KEY='value' nor a comment");
     };
     let (name, text) = (&line[..equals], &line[equals + 1..]);
     let is_name = name
         .iter()
         .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if !is_name || !name.first().is_some_and(|byte| !byte.is_ascii_digit()) {
-        return Err((
+    if !is_name || name.first().is_none_or(u8::is_ascii_digit) {
+        return Line::Unreadable(
             None,
             "before \"=\" there must be a key of letters, digits and \"_\", without blanks",
-        ));
+        );
     }
     let name = String::from_utf8_lossy(name).to_ascii_uppercase();
     match value(text) {
-        Ok(value) => Ok(Some((name, value))),
-        Err(reason) => Err((Some(name), reason)),
+        Ok(value) => Line::Assignment(name, value),
+        Err(reason) => Line::Unreadable(Some(name), reason),
     }
 }
 
@@ -130,20 +138,17 @@ pub(crate) fn write(key: &str, value: &[u8], file: &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    fn read(line: &[u8]) -> Option<(String, Vec<u8>)> {
-        parse(line)
-            .unwrap_or_else(|(_, reason)| panic!("{:?}: {reason}", String::from_utf8_lossy(line)))
-    }
-
     fn value_of(text: &str) -> String {
-        let (_, value) = read(format!("KEY={text}").as_bytes()).expect("an assignment");
-        String::from_utf8(value).expect("text")
+        match parse(format!("KEY={text}").as_bytes()) {
+            Line::Assignment(_, value) => String::from_utf8(value).expect("text"),
+            other => panic!("{text:?}: {other:?}"),
+        }
     }
 
     #[test]
     fn blank_lines_and_comments_say_nothing() {
         for line in ["", " ", "\t", "\r", "# KEY=1", "  # it's \"x"] {
-            assert_eq!(read(line.as_bytes()), None, "{line:?}");
+            assert_eq!(parse(line.as_bytes()), Line::Nothing, "{line:?}");
         }
     }
 
@@ -185,8 +190,11 @@ mod tests {
 
     #[test]
     fn keys_are_raised_to_upper_case() {
-        let line = read(b"  mod_Mqtt_broker_port2=1").expect("an assignment");
-        assert_eq!(line, ("MOD_MQTT_BROKER_PORT2".to_string(), b"1".to_vec()));
+        let line = parse(b"  mod_Mqtt_broker_port2=1");
+        assert_eq!(
+            line,
+            Line::Assignment("MOD_MQTT_BROKER_PORT2".to_string(), b"1".to_vec())
+        );
     }
 
     #[test]
@@ -218,9 +226,16 @@ mod tests {
             "KEY='a'; reboot",
             "\u{e9}=1",
         ] {
-            assert!(parse(line.as_bytes()).is_err(), "{line:?}");
+            assert!(
+                matches!(parse(line.as_bytes()), Line::Unreadable(..)),
+                "{line:?}"
+            );
         }
-        assert_eq!(parse(b"key='x").unwrap_err().0, Some("KEY".to_string()));
-        assert_eq!(parse(b"k ey='x").unwrap_err().0, None);
+        let unclosed = "the closing single quote is missing";
+        assert_eq!(
+            parse(b"key='x"),
+            Line::Unreadable(Some("KEY".to_string()), unclosed)
+        );
+        assert!(matches!(parse(b"k ey='x'"), Line::Unreadable(None, _)));
     }
 }

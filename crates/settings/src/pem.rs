@@ -14,24 +14,24 @@ pub(crate) enum Wanted {
 const CERTIFICATES: &[&str] = &["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"];
 const PRIVATE_KEYS: &[&str] = &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
 
-/// The rest of a sentence that begins with the field's label.
+/// On failure the rest of a sentence that begins with the field's label, without full stop.
 pub(crate) fn check(value: &[u8], wanted: Wanted) -> Result<(), String> {
-    let text = str::from_utf8(value).map_err(|_| "is not in PEM format: it must be plain text.")?;
+    let text = str::from_utf8(value).map_err(|_| "is not in PEM format: it must be plain text")?;
     if text.contains('\0') {
-        return Err("must not contain a NUL byte.".to_string());
+        return Err("must not contain a NUL byte".to_string());
     }
     let labels = labels(text)?;
     let has = |kinds: &[&str]| labels.iter().any(|label| kinds.contains(label));
     let holds_a_key = labels.iter().any(|label| label.ends_with("PRIVATE KEY"));
     match wanted {
         Wanted::Certificate if holds_a_key => {
-            Err("holds a private key; only certificates belong here.".to_string())
+            Err("holds a private key; only certificates belong here".to_string())
         }
         Wanted::Certificate if has(CERTIFICATES) => Ok(()),
         Wanted::Certificate => {
             let other = labels.first().copied().unwrap_or_default();
             Err(format!(
-                "holds no certificate, but a \"{}\".",
+                "holds no certificate, but a \"{}\"",
                 shown(other.as_bytes())
             ))
         }
@@ -40,17 +40,17 @@ pub(crate) fn check(value: &[u8], wanted: Wanted) -> Result<(), String> {
         {
             let command = "openssl pkey -in broker.key -out open.key";
             Err(format!(
-                "is protected by a password; remove it with \"{command}\" and paste the new file."
+                "is protected by a password; remove it with \"{command}\" and paste the new file"
             ))
         }
         Wanted::PrivateKey if has(PRIVATE_KEYS) => Ok(()),
         Wanted::PrivateKey if has(CERTIFICATES) => {
-            Err("holds a certificate where its private key belongs.".to_string())
+            Err("holds a certificate where its private key belongs".to_string())
         }
         Wanted::PrivateKey if holds_a_key => Err(
-            "must be a PKCS#8, PKCS#1 or SEC1 key, such as \"openssl genpkey\" writes.".to_string(),
+            "must be a PKCS#8, PKCS#1 or SEC1 key, such as \"openssl genpkey\" writes".to_string(),
         ),
-        Wanted::PrivateKey => Err("holds no private key.".to_string()),
+        Wanted::PrivateKey => Err("holds no private key".to_string()),
     }
 }
 
@@ -71,7 +71,7 @@ fn labels(text: &str) -> Result<Vec<&str>, String> {
         } else if let Some(label) = marker("-----END ") {
             if open.take() != Some(label) {
                 return Err(
-                    "is damaged: an END line stands without its BEGIN line; copy the whole file."
+                    "is damaged: an END line stands without its BEGIN line; copy the whole file"
                         .to_string(),
                 );
             }
@@ -80,12 +80,12 @@ fn labels(text: &str) -> Result<Vec<&str>, String> {
     }
     if open.is_some() {
         return Err(
-            "is cut off: the END line of a block is missing; copy the whole file.".to_string(),
+            "is cut off: the END line of a block is missing; copy the whole file".to_string(),
         );
     }
     if labels.is_empty() {
         return Err(
-            "is not in PEM format: it must begin with a line such as \"-----BEGIN ...-----\"."
+            "is not in PEM format: it must begin with a line such as \"-----BEGIN ...-----\""
                 .to_string(),
         );
     }

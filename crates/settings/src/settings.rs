@@ -6,6 +6,7 @@ use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::validation;
 use crate::values::Values;
+use crate::warnings;
 
 /// Legal by construction: every value is in its range and everything that others need is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ impl Settings {
     /// What is legal but unwise. A broker that isn't enabled harms nobody and is not warned about.
     pub fn warnings(&self) -> Vec<Problem> {
         if self.enabled {
-            validation::warnings(self, validation::TLS_IS_BUILT)
+            warnings::of(self, validation::TLS_IS_BUILT)
         } else {
             Vec::new()
         }

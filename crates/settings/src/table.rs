@@ -1,5 +1,6 @@
 //! The table: every setting the broker knows.
 
+use crate::validation::LARGEST_PACKET;
 use crate::values::Values;
 
 /// One row of the table: one setting.
@@ -103,8 +104,7 @@ const MAX_PSK_IDENTITY: usize = 256;
 const MAX_PSK_DIGITS: usize = 1024;
 // A whole browser's bundle of authorities has some 220 KB.
 const MAX_PEM: usize = 256 * 1024;
-// The longest MQTT packet: fixed header (5) and the largest Remaining Length [MQTT 5.0, 2.1.4].
-const MAX_PACKET: u64 = 268_435_460;
+const MAX_PACKET: u64 = LARGEST_PACKET as u64;
 const MAX_U16: u64 = 65_535;
 const MAX_U32: u64 = 4_294_967_295;
 

@@ -5,9 +5,10 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
+use crate::line::{self, Line};
 use crate::problem::Problem;
 use crate::table::{FIELDS, field};
-use crate::{MAX_FILE_BYTES, PREFIX, line};
+use crate::{MAX_FILE_BYTES, PREFIX};
 
 // A file of garbage need not be described line by line.
 const MOST_PROBLEMS: usize = 20;
@@ -37,38 +38,33 @@ impl Values {
         }
         let mut values = Values::defaults();
         let mut problems = Vec::new();
-        let mut unreadable = 0;
+        let mut further = 0;
         let file = file.strip_prefix("\u{feff}".as_bytes()).unwrap_or(file);
         for (index, text) in file.split(|&byte| byte == b'\n').enumerate() {
-            let parsed = match text.contains(&0) {
-                true => Err((None, "there is a NUL byte: the file is damaged")),
+            let line = match text.contains(&0) {
+                true => Line::Unreadable(None, "there is a NUL byte: the file is damaged"),
                 false => line::parse(text),
             };
-            match parsed {
-                Ok(None) => {}
-                Ok(Some((name, value))) => {
+            match line {
+                Line::Nothing => {}
+                Line::Assignment(name, value) => {
                     if let Some(key) = name.strip_prefix(PREFIX).filter(|key| !key.is_empty()) {
                         values.set(key, value);
                     }
                 }
-                Err((name, reason)) => {
-                    unreadable += 1;
-                    if problems.len() < MOST_PROBLEMS {
-                        // A long name is hardly one; and a name without our prefix may be anything.
-                        let name = name.filter(|name| name.starts_with(PREFIX) && name.len() <= 64);
-                        let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
-                        problems.push(Problem::of_file(format!(
-                            "Line {}{name}: {reason}.",
-                            index + 1
-                        )));
-                    }
+                Line::Unreadable(..) if problems.len() == MOST_PROBLEMS => further += 1,
+                Line::Unreadable(name, reason) => {
+                    // A name without our prefix may be anything, and a long one hardly is a name.
+                    let name = name.filter(|name| name.starts_with(PREFIX) && name.len() <= 64);
+                    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+                    let message = format!("Line {}{name}: {reason}.", index + 1);
+                    problems.push(Problem::of_file(message));
                 }
             }
         }
-        if unreadable > problems.len() {
+        if further > 0 {
             problems.push(Problem::of_file(format!(
-                "{} further lines can't be read.",
-                unreadable - problems.len()
+                "{further} further lines can't be read."
             )));
         }
         if problems.is_empty() {
