@@ -46,7 +46,7 @@ pub fn lock(path: &Path) -> io::Result<Lock> {
         .to_os_string();
     // The directory itself is locked: no file is left behind that could be in the way.
     let directory = File::open(&directory_name)?;
-    directory.lock()?;
+    wait_for(&directory)?;
     Ok(Lock {
         directory,
         directory_name,
@@ -134,6 +134,15 @@ impl Lock {
     }
 }
 
+fn wait_for(directory: &File) -> io::Result<()> {
+    loop {
+        match directory.lock() {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
+        }
+    }
+}
+
 /// Some firmwares make the settings a symbolic link: its target is replaced, not the link.
 fn resolve(path: &Path) -> io::Result<PathBuf> {
     // As many as the kernel follows.
@@ -154,4 +163,40 @@ fn too_large() -> io::Error {
         io::ErrorKind::FileTooLarge,
         format!("settings may have {MAX_FILE_BYTES} bytes at most"),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_names_can_not_be_foreseen() {
+        let directory = tempfile::TempDir::new().expect("a scratch directory");
+        let lock = lock(&directory.path().join("settings")).expect("locked");
+        let names = [
+            lock.temporary_name().expect("random"),
+            lock.temporary_name().expect("random"),
+        ];
+        assert_ne!(names[0], names[1]);
+        assert!(names.iter().all(|name| lock.is_temporary(name)));
+    }
+
+    #[test]
+    fn nothing_that_exists_is_written_through() {
+        let directory = tempfile::TempDir::new().expect("a scratch directory");
+        let lock = lock(&directory.path().join("settings")).expect("locked");
+        let (victim, planted) = (
+            directory.path().join("victim"),
+            directory.path().join("planted"),
+        );
+        fs::write(&victim, "precious").expect("written");
+        std::os::unix::fs::symlink(&victim, &planted).expect("linked");
+        for path in [&victim, &planted] {
+            assert_eq!(
+                lock.fill(path, b"x").unwrap_err().kind(),
+                io::ErrorKind::AlreadyExists
+            );
+        }
+        assert_eq!(fs::read(&victim).expect("there"), b"precious");
+    }
 }
