@@ -1,0 +1,4 @@
+#!/bin/sh
+echo "out $1|$2"
+echo "err $PATH" >&2
+exit 3
