@@ -2,10 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod broker;
 mod check;
+mod connection;
+mod engine;
+mod listener;
 mod log_line;
+mod mailbox;
+mod observer;
 mod pid_file;
+mod reactor;
+mod refusals;
 mod root;
+mod socket;
 mod supervisor;
 mod syslog;
 mod worker;

@@ -40,6 +40,11 @@ impl Root {
         self.0.join("var/run/mqtt_broker.pid")
     }
 
+    /// The socket that tells the status page.
+    pub(crate) fn observer_socket(&self) -> PathBuf {
+        self.0.join("var/run/mqtt_broker.sock")
+    }
+
     /// The datagram socket of the system log.
     pub(crate) fn log_socket(&self) -> PathBuf {
         self.0.join("dev/log")

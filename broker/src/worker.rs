@@ -3,11 +3,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
+use std::thread;
 
 use async_signal::{Signal, Signals};
 use settings::{Problem, Settings};
 use smol::stream::StreamExt;
 
+use crate::broker::{Broker, Ended, Mail};
+use crate::mailbox::{self, Sender};
+use crate::observer::{self, Observer};
+use crate::reactor;
 use crate::root::Root;
 use crate::supervisor::SETTINGS_UNUSABLE;
 use crate::syslog::{self, always};
@@ -25,7 +31,7 @@ pub(crate) struct Start {
 
 /// Serves until SIGTERM or SIGINT, or until the settings disable the broker.
 pub(crate) fn run(start: Start) -> ExitCode {
-    match smol::block_on(serve(start)) {
+    match serve(start) {
         Ok(code) => code,
         Err(error) => {
             log::error!("{error}");
@@ -34,49 +40,87 @@ pub(crate) fn run(start: Start) -> ExitCode {
     }
 }
 
-async fn serve(start: Start) -> io::Result<ExitCode> {
-    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
-    let settings = match read(&start.settings)? {
+fn serve(start: Start) -> io::Result<ExitCode> {
+    let settings = match read(&start.settings, start.supervised)? {
         Ok(settings) => settings,
         Err(problems) => {
-            log_problems(&problems);
+            for problem in &problems {
+                log::error!("settings: {problem}");
+            }
             return Ok(ExitCode::from(SETTINGS_UNUSABLE));
         }
     };
     syslog::set_level(settings.log_level);
-    if start.supervised && !settings.enabled {
+    if !settings.enabled {
         always!("not started: the broker is disabled");
         return Ok(ExitCode::SUCCESS);
     }
     always!("version {} started", env!("CARGO_PKG_VERSION"));
-    log::debug!("below {}", start.root.path().display());
-    while let Some(signal) = signals.next().await {
-        if signal? != Signal::Hup {
-            break;
-        }
-        match read(&start.settings) {
-            Ok(Ok(settings)) if settings.enabled || !start.supervised => {
-                syslog::set_level(settings.log_level);
-                log::info!("settings read");
-            }
-            Ok(Ok(_)) => break,
-            Ok(Err(problems)) => log_problems(&problems),
-            Err(error) => log::error!("{error}"),
-        }
+    for warning in settings.warnings() {
+        log::warn!("settings: {warning}");
     }
-    always!("stopped");
+    reactor::start()?;
+    let (sender, mailbox) = mailbox::new()?;
+    let broker = Broker::new(settings);
+    broker.spawn(mailbox::serve(Rc::clone(&broker), mailbox));
+    let path = start.root.observer_socket();
+    // Without it the status page is poorer, nothing else.
+    let observer = match Observer::open(&path) {
+        Ok(observer) => Some(Rc::new(observer)),
+        Err(error) => {
+            log::warn!(
+                "no status for the web page, {} fails: {error}",
+                path.display()
+            );
+            None
+        }
+    };
+    if let Some(observer) = &observer {
+        broker.spawn(observer::serve(Rc::clone(&broker), Rc::clone(observer)));
+    }
+    watch_signals(sender, start.settings, start.supervised)?;
+    let ended = broker.run()?;
+    drop(observer);
+    match ended {
+        Ended::Terminated => always!("stopped"),
+        Ended::Disabled => always!("stopped: the broker is disabled"),
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the settings. The outer error is one of the file, and may pass.
-fn read(path: &Path) -> io::Result<Result<Settings, Vec<Problem>>> {
-    Ok(Settings::parse(
-        &settings::file::read(path)?.unwrap_or_default(),
-    ))
+/// Starts the thread that waits for signals, and reads the settings for the core when it is told to.
+fn watch_signals(sender: Sender, path: PathBuf, supervised: bool) -> io::Result<()> {
+    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
+    let watch = move || {
+        while let Some(signal) = smol::block_on(signals.next()) {
+            sender.send(match signal {
+                Ok(Signal::Hup) => Mail::Reload(reload(&path, supervised)),
+                Ok(_) => Mail::Terminate,
+                Err(error) => Mail::Reload(Err(vec![error.to_string()])),
+            });
+        }
+    };
+    thread::Builder::new()
+        .name("signals".into())
+        .stack_size(128 * 1024)
+        .spawn(watch)?;
+    Ok(())
 }
 
-fn log_problems(problems: &[Problem]) {
-    for problem in problems {
-        log::error!("settings: {problem}");
+fn reload(path: &Path, supervised: bool) -> Result<Box<Settings>, Vec<String>> {
+    match read(path, supervised) {
+        Ok(Ok(settings)) => Ok(Box::new(settings)),
+        Ok(Err(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
+        Err(error) => Err(vec![error.to_string()]),
     }
+}
+
+/// Reads the settings. The outer error is one of the file, and may pass. Whoever starts the broker by hand wants it to
+/// run, whatever `ENABLED` says.
+fn read(path: &Path, supervised: bool) -> io::Result<Result<Settings, Vec<Problem>>> {
+    let mut settings = Settings::parse(&settings::file::read(path)?.unwrap_or_default());
+    if let (Ok(settings), false) = (&mut settings, supervised) {
+        settings.enabled = true;
+    }
+    Ok(settings)
 }

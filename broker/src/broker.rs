@@ -1,0 +1,290 @@
+//! The core thread: engine, sockets and listener in one loop. Each turn runs the tasks that have something to do, then
+//! writes each connection that has something to say once, then sleeps until the next event or deadline.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+use std::time::{Duration, Instant};
+
+use mqtt::ReasonCode;
+use settings::Settings;
+use smol::LocalExecutor;
+
+use crate::connection::{self, Connection};
+use crate::engine::{Access, ConnectionKey, Engine, Limits};
+use crate::listener::Listener;
+use crate::reactor;
+use crate::socket::Socket;
+use crate::syslog::{self, always};
+
+/// Connections by the engine's keys.
+#[derive(Debug, Default)]
+pub(crate) struct Connections(Vec<Option<Box<Connection>>>);
+
+impl Connections {
+    pub(crate) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
+        self.0.get_mut(key as usize)?.as_deref_mut()
+    }
+
+    /// Ends a connection's socket; its task ends when it notices.
+    pub(crate) fn remove(&mut self, key: ConnectionKey) {
+        if let Some(connection) = self.0.get_mut(key as usize).and_then(Option::take) {
+            connection.wake();
+        }
+        while self.0.last().is_some_and(Option::is_none) {
+            self.0.pop();
+        }
+        if self.0.len() < self.0.capacity() / 4 {
+            self.0.shrink_to(self.0.len() * 2);
+        }
+    }
+
+    fn insert(&mut self, key: ConnectionKey, connection: Connection) {
+        let index = key as usize;
+        if self.0.len() <= index {
+            self.0.resize_with(index + 1, || None);
+        }
+        self.0[index] = Some(Box::new(connection));
+    }
+}
+
+/// What another thread has to say to the core.
+#[derive(Debug)]
+pub(crate) enum Mail {
+    /// SIGTERM or SIGINT.
+    Terminate,
+    /// SIGHUP: the settings as they are now, or what is wrong with them.
+    Reload(Result<Box<Settings>, Vec<String>>),
+}
+
+/// How the broker came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A signal asked for it.
+    Terminated,
+    /// The settings say that there is to be none.
+    Disabled,
+}
+
+/// Everything that lives on the core thread.
+#[derive(Debug)]
+pub(crate) struct Broker {
+    executor: LocalExecutor<'static>,
+    pub(crate) engine: RefCell<Engine>,
+    pub(crate) connections: RefCell<Connections>,
+    pub(crate) listener: RefCell<Listener>,
+    /// Every read of every connection goes here first; what is not a whole packet is copied out.
+    pub(crate) buffer: RefCell<Box<[u8]>>,
+    /// Tasks that have more to do, but let the others go first.
+    again: RefCell<Vec<Waker>>,
+    settings: RefCell<Settings>,
+    started: Instant,
+    serial: Cell<u32>,
+    ending: Cell<Option<(Ended, Instant)>>,
+}
+
+/// Bytes read from one connection in one turn.
+const READ_A_TURN: usize = 32 * 1024;
+/// How long clients have at the end to take their last bytes.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+impl Broker {
+    /// A broker under `settings`, listening or about to.
+    pub(crate) fn new(settings: Settings) -> Rc<Broker> {
+        let now = Instant::now();
+        let limits = Limits::new(&settings, memory_total());
+        let access = Access::new(settings.authentication.clone());
+        raise_descriptor_limit(limits.max_clients);
+        Rc::new(Broker {
+            executor: LocalExecutor::new(),
+            engine: RefCell::new(Engine::new(limits, access)),
+            connections: RefCell::default(),
+            listener: RefCell::new(Listener::new(settings.bind, settings.port, now)),
+            buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),
+            again: RefCell::default(),
+            settings: RefCell::new(settings),
+            started: now,
+            serial: Cell::new(0),
+            ending: Cell::new(None),
+        })
+    }
+
+    /// Adds a task to the core thread.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.executor.spawn(task).detach();
+    }
+
+    /// Lets a task run again next turn.
+    pub(crate) fn again(&self, waker: &Waker) {
+        self.again.borrow_mut().push(waker.clone());
+    }
+
+    /// When this broker began.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The settings in force.
+    pub(crate) fn settings(&self) -> std::cell::Ref<'_, Settings> {
+        self.settings.borrow()
+    }
+
+    /// Runs until a signal or the settings end it.
+    ///
+    /// # Errors
+    /// When the system refuses to wait for events: nothing can go on then.
+    pub(crate) fn run(self: &Rc<Self>) -> io::Result<Ended> {
+        let mut dirty = Vec::new();
+        loop {
+            let now = Instant::now();
+            self.engine.borrow_mut().expire(now);
+            self.listen(now);
+            while self.executor.try_tick() {}
+            self.flush(&mut dirty);
+            if let Some((ended, until)) = self.ending.get()
+                && (self.engine.borrow().connections() == 0 || now >= until)
+            {
+                return Ok(ended);
+            }
+            reactor::wait(self.patience())?;
+            for waker in self.again.borrow_mut().drain(..) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn patience(&self) -> Option<Duration> {
+        if !self.again.borrow().is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let ending = self.ending.get().map(|(_, until)| until);
+        let deadline = self.engine.borrow().deadline();
+        let listener = self.listener.borrow().deadline();
+        let first = [ending, deadline, listener].into_iter().flatten().min()?;
+        Some(first.saturating_duration_since(Instant::now()))
+    }
+
+    /// Writes every connection with something in its outbox, and closes those that are at their end.
+    pub(crate) fn flush(&self, dirty: &mut Vec<ConnectionKey>) {
+        loop {
+            self.engine.borrow_mut().take_dirty(dirty);
+            if dirty.is_empty() {
+                return;
+            }
+            let connections = &mut *self.connections.borrow_mut();
+            for &key in &*dirty {
+                let Some(connection) = connections.get_mut(key) else {
+                    continue;
+                };
+                if let Poll::Ready(reason) = connection::write(self, key, connection) {
+                    connections.remove(key);
+                    self.engine.borrow_mut().closed(Instant::now(), key, reason);
+                }
+            }
+        }
+    }
+
+    /// Opens the listener when it is time to try.
+    fn listen(self: &Rc<Self>, now: Instant) {
+        if self.ending.get().is_none() && self.listener.borrow_mut().try_open(now) {
+            let opened = self.listener.borrow().serial();
+            self.spawn(crate::listener::accept(Rc::clone(self), opened));
+        }
+    }
+
+    /// Takes a connection in.
+    pub(crate) fn admit(self: &Rc<Self>, socket: Socket, address: std::net::IpAddr) {
+        let key = self.engine.borrow_mut().open(Instant::now(), address, None);
+        let serial = self.serial.get().wrapping_add(1);
+        self.serial.set(serial);
+        self.connections
+            .borrow_mut()
+            .insert(key, Connection::new(socket, serial));
+        self.spawn(connection::serve(Rc::clone(self), key, serial));
+    }
+
+    /// Does what another thread asks for.
+    pub(crate) fn receive(self: &Rc<Self>, mail: Mail) {
+        match mail {
+            Mail::Terminate => self.end(Ended::Terminated),
+            Mail::Reload(Err(problems)) => {
+                for problem in &problems {
+                    log::error!("settings not taken, the old ones stay: {problem}");
+                }
+            }
+            Mail::Reload(Ok(settings)) if !settings.enabled => self.end(Ended::Disabled),
+            Mail::Reload(Ok(settings)) => self.apply(*settings),
+        }
+    }
+
+    /// Puts other settings in force; whoever may stay notices nothing.
+    fn apply(&self, settings: Settings) {
+        let now = Instant::now();
+        let before = self.settings.replace(settings.clone());
+        if before == settings {
+            always!("settings read again, nothing has changed");
+            return;
+        }
+        syslog::set_level(settings.log_level);
+        let limits = Limits::new(&settings, memory_total());
+        raise_descriptor_limit(limits.max_clients);
+        self.engine
+            .borrow_mut()
+            .apply(now, limits, Access::new(settings.authentication));
+        if (before.bind, before.port) != (settings.bind, settings.port) {
+            self.listener
+                .borrow_mut()
+                .moved(settings.bind, settings.port, now);
+        }
+        always!("new settings in force");
+    }
+
+    fn end(&self, ended: Ended) {
+        if self.ending.get().is_none() {
+            let now = Instant::now();
+            self.ending.set(Some((ended, now + FAREWELL)));
+            self.listener.borrow_mut().close();
+            let reason = "the broker is shutting down";
+            self.engine
+                .borrow_mut()
+                .end_all(now, ReasonCode::ServerShuttingDown, reason);
+        }
+    }
+}
+
+/// RAM of this machine in bytes.
+fn memory_total() -> u64 {
+    let info = rustix::system::sysinfo();
+    // As wide as a pointer, so on 32 bits counted in larger units where there is more.
+    info.totalram as u64 * u64::from(info.mem_unit)
+}
+
+/// Lets the process have as many descriptors as its clients need.
+fn raise_descriptor_limit(max_clients: Option<u32>) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = max_clients.map_or(1 << 20, |max| u64::from(max) + Listener::SPARE + 32);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let maximum = limit.maximum.map(|maximum| maximum.max(wanted));
+    let raised = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(wanted),
+            maximum,
+        },
+    );
+    if raised.is_err() {
+        // Without the right to raise the hard limit, what it allows must do.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                ..limit
+            },
+        );
+    }
+}

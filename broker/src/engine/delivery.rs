@@ -1,0 +1,439 @@
+//! From a published message to the outboxes and queues of those who subscribed.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode, Version};
+
+use super::Engine;
+use super::connection::{Connection, ConnectionKey};
+use super::frame::{self, Frames, Header};
+use super::message::{Message, Passing};
+use super::session::{Awaiting, Delivery, Queued, SessionKey};
+use super::subscriptions::{Match, Subscriber};
+
+/// One Session that gets a message, however many of its subscriptions match.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    session: SessionKey,
+    /// The highest granted QoS [MQTT-3.3.4-2].
+    qos: QoS,
+    retain_as_published: bool,
+    /// Whether some of its subscriptions have an identifier.
+    identified: bool,
+}
+
+/// What routing needs again and again; kept for its capacity.
+#[derive(Debug, Default)]
+pub(super) struct Router {
+    targets: Vec<Target>,
+    /// Subscription Identifiers, each with the number of its target.
+    identifiers: Vec<(u32, u32)>,
+    frames: Frames,
+    /// Numbers the messages, so that a Session knows whether it is among the targets already.
+    sequence: u32,
+}
+
+impl Engine {
+    /// Gives a message to every Session with a matching subscription [MQTT-4.5.0-1]. Returns whether there was one.
+    pub(super) fn distribute(
+        &mut self,
+        now: Instant,
+        publisher: Option<SessionKey>,
+        passing: &Passing<'_>,
+    ) -> bool {
+        if passing.retain {
+            self.retain(now, passing);
+        }
+        let mut router = std::mem::take(&mut self.router);
+        self.collect(&mut router, publisher, passing.topic);
+        let mut stored = None;
+        let targets = std::mem::take(&mut router.targets);
+        for (number, target) in targets.iter().enumerate() {
+            let identifiers = match target.identified {
+                true => router
+                    .identifiers
+                    .iter()
+                    .filter(|&&(of, _)| of as usize == number)
+                    .map(|&(_, identifier)| identifier)
+                    .collect(),
+                false => Vec::new(),
+            };
+            self.deliver(
+                now,
+                target,
+                passing,
+                &mut stored,
+                &mut router.frames,
+                identifiers,
+            );
+        }
+        router.targets = targets;
+        self.router = router;
+        !self.router.targets.is_empty()
+    }
+
+    /// Stores or removes the Retained Message of a topic [MQTT-3.3.1-5] to [MQTT-3.3.1-7].
+    fn retain(&mut self, now: Instant, passing: &Passing<'_>) {
+        if passing.payload.is_empty() {
+            self.retained.remove(passing.topic);
+            return;
+        }
+        let replaces = self.retained.contains(passing.topic);
+        let full = self
+            .limits
+            .max_retained
+            .is_some_and(|max| self.retained.len() >= max as usize)
+            || self.account.bytes() as u64 >= self.limits.max_memory;
+        if full && !replaces {
+            self.stats.dropped += 1;
+            log::warn!(
+                "message on {:?} is not retained: {} are, no more may be (MAX_RETAINED, MAX_MEMORY)",
+                passing.topic,
+                self.retained.len(),
+            );
+            return;
+        }
+        self.retained
+            .insert(Message::store(passing, now, &self.account));
+    }
+
+    /// Finds the targets of a topic, each Session once.
+    fn collect(&mut self, router: &mut Router, publisher: Option<SessionKey>, topic: &str) {
+        router.targets.clear();
+        router.identifiers.clear();
+        router.frames.clear();
+        router.sequence = router.sequence.wrapping_add(1).max(1);
+        let (sequence, sessions) = (router.sequence, &mut self.sessions);
+        let Router {
+            targets,
+            identifiers,
+            ..
+        } = router;
+        let connections = &self.connections;
+        self.subscriptions.matches(topic, |found| match found {
+            Match::Each(subscribers) => {
+                for subscriber in subscribers {
+                    // [MQTT-3.8.3-3]
+                    if subscriber.no_local && publisher == Some(subscriber.session) {
+                        continue;
+                    }
+                    let session = &mut sessions[subscriber.session as usize];
+                    let (of, number) = session.matched;
+                    let number = if of == sequence {
+                        let target = &mut targets[number as usize];
+                        target.qos = target.qos.max(subscriber.qos);
+                        target.retain_as_published |= subscriber.retain_as_published;
+                        number
+                    } else {
+                        session.matched = (sequence, targets.len() as u32);
+                        targets.push(target(subscriber));
+                        targets.len() as u32 - 1
+                    };
+                    if subscriber.identifier > 0 {
+                        targets[number as usize].identified = true;
+                        identifiers.push((number, subscriber.identifier));
+                    }
+                }
+            }
+            Match::OneOf(group) => {
+                // Whoever can take it now, else whoever keeps it for later.
+                let takes = |member: &&Subscriber| {
+                    let session = &sessions[member.session as usize];
+                    session.queue_is_empty()
+                        && session.connection.is_some_and(|connection| {
+                            connections[connection as usize].outbox.has_room()
+                        })
+                };
+                let members: Vec<&Subscriber> = group.turn().collect();
+                let chosen = members
+                    .iter()
+                    .find(|member| takes(member))
+                    .or_else(|| {
+                        members
+                            .iter()
+                            .find(|member| sessions[member.session as usize].connection.is_some())
+                    })
+                    .or_else(|| members.first());
+                if let Some(subscriber) = chosen {
+                    if subscriber.identifier > 0 {
+                        identifiers.push((targets.len() as u32, subscriber.identifier));
+                    }
+                    targets.push(target(subscriber));
+                }
+            }
+        });
+    }
+
+    /// Sends a message to one Session, or lets it wait there.
+    fn deliver(
+        &mut self,
+        now: Instant,
+        target: &Target,
+        passing: &Passing<'_>,
+        stored: &mut Option<Rc<Message>>,
+        frames: &mut Frames,
+        identifiers: Vec<u32>,
+    ) {
+        let session = &mut self.sessions[target.session as usize];
+        let qos = passing.qos.min(target.qos); // [MQTT-3.8.4-8]
+        let retain = passing.retain && target.retain_as_published; // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
+        let account = &self.account;
+        let mut delivery = || Delivery {
+            message: Rc::clone(stored.get_or_insert_with(|| Message::store(passing, now, account))),
+            qos,
+            retain,
+            replayed: false,
+            identifiers: (!identifiers.is_empty()).then(|| identifiers.as_slice().into()),
+        };
+        let Some(key) = session.connection else {
+            if qos > QoS::AtMostOnce {
+                let delivery = delivery();
+                self.enqueue(target.session, delivery);
+            }
+            return;
+        };
+        let connection = &mut self.connections[key as usize];
+        let waits = match qos {
+            QoS::AtMostOnce => {
+                !session.queue_is_empty()
+                    && session
+                        .next_queued()
+                        .is_some_and(|next| next.qos == qos || next.replayed)
+            }
+            _ => !session.queue_is_empty() || !session.may_send(),
+        };
+        if waits || !connection.outbox.has_room() {
+            let delivery = delivery();
+            self.enqueue(target.session, delivery);
+            return;
+        }
+        let identifier = (qos > QoS::AtMostOnce).then(|| session.next_identifier());
+        let header = Header {
+            dup: false,
+            retain,
+            qos,
+            identifier,
+        };
+        let sent = if identifiers.is_empty() || connection.version != Version::V5 {
+            let (version, max_len) = (connection.version, connection.max_packet_size);
+            frames.append(
+                connection.outbox.append(),
+                version,
+                passing,
+                header,
+                max_len,
+            )
+        } else {
+            let outbox = connection.outbox.append();
+            append_checked(
+                outbox,
+                connection.version,
+                passing,
+                header,
+                &identifiers,
+                connection.max_packet_size,
+            )
+        };
+        if !sent {
+            self.stats.dropped += 1; // [MQTT-3.1.2-25]
+            return;
+        }
+        if let Some(identifier) = identifier {
+            let kept = session.is_persistent().then(delivery);
+            session.push_in_flight(identifier, qos, kept);
+        }
+        self.stats.messages_sent += 1;
+        self.touch(key);
+    }
+
+    /// Puts a message into the queue of a Session; says so in the log when that costs another one.
+    pub(super) fn enqueue(&mut self, key: SessionKey, delivery: Delivery) {
+        let session = &mut self.sessions[key as usize];
+        let dropped = if self.account.bytes() as u64 > self.limits.max_memory {
+            match session.drop_oldest() {
+                true => {
+                    session.enqueue(delivery, None, None);
+                    1
+                }
+                false => 1,
+            }
+        } else {
+            let limits = &self.limits;
+            match session.enqueue(
+                delivery,
+                limits.max_queued_messages,
+                limits.max_queued_bytes,
+            ) {
+                Queued::Kept => 0,
+                Queued::DroppedOldest(count) => count,
+                Queued::DroppedNewest => 1,
+            }
+        };
+        if dropped > 0 {
+            let before = session.dropped;
+            session.dropped += u64::from(dropped);
+            self.stats.dropped += u64::from(dropped);
+            // A line when it begins, and whenever the number has doubled.
+            if before.checked_ilog2() != session.dropped.checked_ilog2() {
+                log::warn!(
+                    "queue of client {:?} is full: {} messages dropped so far",
+                    session.client_identifier,
+                    session.dropped,
+                );
+            }
+        }
+    }
+
+    /// Sends what waits for a Session, as far as its window and its outbox allow: first what was sent on an earlier
+    /// connection [MQTT-4.4.0-1], then the queue.
+    pub(super) fn pump(&mut self, now: Instant, key: SessionKey) {
+        loop {
+            let session = &mut self.sessions[key as usize];
+            let Some(connection_key) = session.connection else {
+                return;
+            };
+            let connection = &mut self.connections[connection_key as usize];
+            if !connection.outbox.has_room() {
+                return;
+            }
+            let (version, max_len) = (connection.version, connection.max_packet_size);
+            if let Some(sent) = session.in_flight.get(session.sent) {
+                if session.sent >= usize::from(session.window) {
+                    return;
+                }
+                session.sent += 1;
+                match (sent.awaiting, &sent.delivery) {
+                    (Awaiting::PubComp, _) => {
+                        append_ack(
+                            connection,
+                            AckType::PubRel,
+                            sent.identifier,
+                            ReasonCode::Success,
+                        );
+                    }
+                    (_, Some(delivery)) => {
+                        let header = Header {
+                            dup: true, // [MQTT-3.3.1-1]
+                            retain: delivery.retain,
+                            qos: delivery.qos,
+                            identifier: Some(sent.identifier),
+                        };
+                        // Not dropped for its age: it is under way.
+                        let passing = delivery.message.passing(now);
+                        let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
+                        let outbox = connection.outbox.append();
+                        if append_checked(outbox, version, &passing, header, identifiers, max_len) {
+                            self.stats.messages_sent += 1;
+                        } else {
+                            let position = session.sent - 1;
+                            session.complete(position);
+                            self.stats.dropped += 1;
+                        }
+                    }
+                    (_, None) => {
+                        let position = session.sent - 1;
+                        session.complete(position);
+                    }
+                }
+                self.touch(connection_key);
+                continue;
+            }
+            match session.next_queued() {
+                None => return,
+                Some(next) if next.qos > QoS::AtMostOnce && !session.may_send() => return,
+                Some(_) => {}
+            }
+            let Some(delivery) = session.dequeue() else {
+                return;
+            };
+            if delivery.message.expired(now) {
+                self.stats.dropped += 1; // [MQTT-3.3.2-5]
+                continue;
+            }
+            let identifier = (delivery.qos > QoS::AtMostOnce).then(|| session.next_identifier());
+            let header = Header {
+                dup: false,
+                retain: delivery.retain,
+                qos: delivery.qos,
+                identifier,
+            };
+            let passing = delivery.message.passing(now);
+            let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
+            let outbox = connection.outbox.append();
+            if !append_checked(outbox, version, &passing, header, identifiers, max_len) {
+                self.stats.dropped += 1;
+                continue;
+            }
+            if let Some(identifier) = identifier {
+                let qos = delivery.qos;
+                let kept = session.is_persistent().then_some(delivery);
+                session.push_in_flight(identifier, qos, kept);
+            }
+            self.stats.messages_sent += 1;
+            self.touch(connection_key);
+        }
+    }
+
+    /// Appends an acknowledgement to the outbox of a connection.
+    pub(super) fn acknowledge_packet(
+        &mut self,
+        key: ConnectionKey,
+        kind: AckType,
+        packet_identifier: PacketIdentifier,
+        reason: ReasonCode,
+    ) {
+        append_ack(
+            &mut self.connections[key as usize],
+            kind,
+            packet_identifier,
+            reason,
+        );
+        self.touch(key);
+    }
+}
+
+fn target(subscriber: &Subscriber) -> Target {
+    Target {
+        session: subscriber.session,
+        qos: subscriber.qos,
+        retain_as_published: subscriber.retain_as_published,
+        identified: subscriber.identifier > 0,
+    }
+}
+
+fn append_ack(
+    connection: &mut Connection,
+    kind: AckType,
+    packet_identifier: PacketIdentifier,
+    reason: ReasonCode,
+) {
+    let ack = Ack {
+        packet_identifier,
+        reason,
+        properties: Properties::EMPTY,
+    };
+    let encoded = ack.encode(kind, connection.version, connection.outbox.append());
+    debug_assert!(
+        encoded.is_ok(),
+        "an acknowledgement without properties has five bytes at most"
+    );
+}
+
+/// Appends a PUBLISH unless it is longer than the client takes [MQTT-3.1.2-24]. Returns whether it was appended.
+fn append_checked(
+    out: &mut Vec<u8>,
+    version: Version,
+    passing: &Passing<'_>,
+    header: Header,
+    identifiers: &[u32],
+    max_len: u32,
+) -> bool {
+    let start = out.len();
+    let len = frame::encode(out, version, passing, header, identifiers);
+    if len == 0 || len > max_len as usize {
+        out.truncate(start);
+        return false;
+    }
+    true
+}

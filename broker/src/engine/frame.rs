@@ -1,0 +1,199 @@
+//! PUBLISH packets to clients: encoded once per class of receiver, then copied.
+
+use std::time::Duration;
+
+use mqtt::{
+    PacketIdentifier, Properties, PropertiesBuffer, Property, Publish, QoS, TopicName, Version,
+};
+
+use super::message::Passing;
+
+/// What differs between the receivers of one message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Header {
+    pub(crate) dup: bool,
+    pub(crate) retain: bool,
+    pub(crate) qos: QoS,
+    /// There for QoS 1 and 2 [MQTT-2.2.1-2].
+    pub(crate) identifier: Option<PacketIdentifier>,
+}
+
+/// Appends a PUBLISH. Returns its length.
+pub(crate) fn encode(
+    out: &mut Vec<u8>,
+    version: Version,
+    passing: &Passing<'_>,
+    header: Header,
+    identifiers: &[u32],
+) -> usize {
+    let start = out.len();
+    let mut buffer = PropertiesBuffer::new();
+    let properties = match version {
+        Version::V5 if passing.lifetime.is_some() || !identifiers.is_empty() => {
+            passing
+                .properties
+                .iter()
+                .for_each(|property| put(&mut buffer, property));
+            if let Some(lifetime) = passing.lifetime {
+                put(
+                    &mut buffer,
+                    Property::MessageExpiryInterval(whole_seconds(lifetime)),
+                );
+            }
+            for &identifier in identifiers {
+                put(&mut buffer, Property::SubscriptionIdentifier(identifier));
+            }
+            buffer.as_properties()
+        }
+        Version::V5 => passing.properties,
+        _ => Properties::EMPTY,
+    };
+    let publish = Publish {
+        dup: header.dup,
+        qos: header.qos,
+        retain: header.retain,
+        topic: TopicName::new(passing.topic).ok(),
+        packet_identifier: header.identifier,
+        properties,
+        payload: passing.payload,
+    };
+    // The one possible failure, a packet over 256 MiB, leaves nothing in `out`; the message came in a packet of at
+    // most that size, and what is added to it is a few bytes.
+    if publish.encode(version, out).is_err() {
+        out.truncate(start);
+    }
+    out.len() - start
+}
+
+/// Appends a property whose value is valid: it came out of a packet, or is a number or a short text of ours.
+pub(crate) fn put(buffer: &mut PropertiesBuffer, property: Property<'_>) {
+    let pushed = buffer.push(property);
+    debug_assert!(pushed.is_ok(), "{property:?}");
+}
+
+/// What is left of a lifetime, rounded up: 0 would say that it is over.
+fn whole_seconds(lifetime: Duration) -> u32 {
+    let seconds = lifetime.as_secs() + u64::from(lifetime.subsec_nanos() > 0);
+    u32::try_from(seconds).unwrap_or(u32::MAX)
+}
+
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    /// Where the Packet Identifier stands.
+    identifier_at: usize,
+}
+
+/// The encodings of one message: with and without properties, with and without a Packet Identifier.
+#[derive(Debug, Default)]
+pub(crate) struct Frames([Frame; 4]);
+
+impl Frames {
+    /// Capacity that is kept from message to message.
+    const KEEP: usize = 64 * 1024;
+
+    /// Forgets the last message.
+    pub(crate) fn clear(&mut self) {
+        for frame in &mut self.0 {
+            frame.bytes.clear();
+            frame.bytes.shrink_to(Self::KEEP);
+        }
+    }
+
+    /// Appends the PUBLISH for one receiver, unless it is longer than `max_len`. Returns whether it was.
+    pub(crate) fn append(
+        &mut self,
+        out: &mut Vec<u8>,
+        version: Version,
+        passing: &Passing<'_>,
+        header: Header,
+        max_len: u32,
+    ) -> bool {
+        let class =
+            usize::from(version == Version::V5) * 2 + usize::from(header.qos > QoS::AtMostOnce);
+        let frame = &mut self.0[class];
+        if frame.bytes.is_empty() {
+            let plain = Header {
+                dup: false,
+                retain: false,
+                ..header
+            };
+            encode(&mut frame.bytes, version, passing, plain, &[]);
+            let length_bytes = frame
+                .bytes
+                .iter()
+                .skip(1)
+                .position(|byte| byte & 0x80 == 0)
+                .unwrap_or(0)
+                + 1;
+            frame.identifier_at = 1 + length_bytes + 2 + passing.topic.len();
+        }
+        if frame.bytes.len() > max_len as usize || frame.bytes.is_empty() {
+            return false;
+        }
+        let start = out.len();
+        out.extend_from_slice(&frame.bytes);
+        // [MQTT 5.0, 3.3.1]: type 3, then DUP, QoS and RETAIN.
+        out[start] =
+            0x30 | u8::from(header.dup) << 3 | (header.qos as u8) << 1 | u8::from(header.retain);
+        if let Some(identifier) = header.identifier {
+            let at = start + frame.identifier_at;
+            out[at..at + 2].copy_from_slice(&identifier.get().to_be_bytes());
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU16;
+
+    use super::*;
+
+    #[test]
+    fn a_copied_frame_equals_one_encoded_for_its_receiver() {
+        let mut buffer = PropertiesBuffer::new();
+        put(&mut buffer, Property::ContentType("text/plain"));
+        for payload in [&b""[..], &[1; 100], &[2; 70_000]] {
+            let passing = Passing {
+                topic: "SENSOR/ROOM8/TEMPERATURE",
+                payload,
+                properties: buffer.as_properties(),
+                qos: QoS::ExactlyOnce,
+                retain: true,
+                lifetime: Some(Duration::from_millis(1500)),
+            };
+            let mut frames = Frames::default();
+            for version in [Version::V31, Version::V311, Version::V5] {
+                for (qos, identifier) in [
+                    (QoS::AtMostOnce, None),
+                    (QoS::AtLeastOnce, Some(7)),
+                    (QoS::ExactlyOnce, Some(65_535)),
+                ] {
+                    for retain in [false, true] {
+                        let identifier = identifier.and_then(NonZeroU16::new);
+                        let header = Header {
+                            dup: false,
+                            retain,
+                            qos,
+                            identifier,
+                        };
+                        let (mut copied, mut encoded) = (vec![9], vec![9]);
+                        assert!(frames.append(&mut copied, version, &passing, header, u32::MAX));
+                        encode(&mut encoded, version, &passing, header, &[]);
+                        assert_eq!(copied, encoded);
+                        let limit = encoded.len() as u32 - 2;
+                        assert!(!frames.append(&mut copied, version, &passing, header, limit));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lifetimes_are_rounded_up() {
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(7)), 7);
+        assert_eq!(whole_seconds(Duration::from_secs(u64::MAX)), u32::MAX);
+    }
+}

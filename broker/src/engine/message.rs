@@ -1,0 +1,160 @@
+//! The Application Message as it is kept: once, however many queues refer to it.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mqtt::{Properties, QoS};
+
+/// Bytes held by stored messages of one engine, counted as they come and go.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Account(Rc<Cell<usize>>);
+
+impl Account {
+    /// Bytes of all messages that are held now.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.get()
+    }
+}
+
+/// A message on its way through the broker, borrowed from the packet that brought it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Passing<'a> {
+    /// Where it was published.
+    pub(crate) topic: &'a str,
+    /// What was published.
+    pub(crate) payload: &'a [u8],
+    /// The properties to pass on: no Topic Alias, Message Expiry Interval or Subscription Identifier.
+    pub(crate) properties: Properties<'a>,
+    /// The publisher's QoS.
+    pub(crate) qos: QoS,
+    /// The RETAIN flag as received.
+    pub(crate) retain: bool,
+    /// Message Expiry Interval as received [MQTT-3.3.2-5].
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// A stored Application Message.
+#[derive(Debug)]
+pub(crate) struct Message {
+    /// Topic, properties and payload in one allocation.
+    bytes: Box<[u8]>,
+    topic_len: u32,
+    properties_len: u32,
+    expires_at: Option<Instant>,
+    qos: QoS,
+    retain: bool,
+    account: Account,
+}
+
+impl Message {
+    /// What one stored message costs beside its bytes: this struct, the counts of its `Rc`, the allocators' own.
+    const OVERHEAD: usize = size_of::<Message>() + 4 * size_of::<usize>();
+
+    /// Copies a passing message into the store.
+    pub(crate) fn store(passing: &Passing<'_>, now: Instant, account: &Account) -> Rc<Message> {
+        let properties = passing.properties.bytes();
+        let mut bytes =
+            Vec::with_capacity(passing.topic.len() + properties.len() + passing.payload.len());
+        bytes.extend_from_slice(passing.topic.as_bytes());
+        bytes.extend_from_slice(properties);
+        bytes.extend_from_slice(passing.payload);
+        let message = Message {
+            topic_len: passing.topic.len() as u32,
+            properties_len: properties.len() as u32,
+            bytes: bytes.into_boxed_slice(),
+            expires_at: passing
+                .lifetime
+                .and_then(|lifetime| now.checked_add(lifetime)),
+            qos: passing.qos,
+            retain: passing.retain,
+            account: account.clone(),
+        };
+        account.0.set(account.0.get() + message.cost());
+        Rc::new(message)
+    }
+
+    /// The Topic Name.
+    pub(crate) fn topic(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.topic_len as usize])
+            .expect("a stored topic was a str when it was stored")
+    }
+
+    /// The publisher's QoS.
+    pub(crate) fn qos(&self) -> QoS {
+        self.qos
+    }
+
+    /// Memory held by this message, in bytes.
+    pub(crate) fn cost(&self) -> usize {
+        self.bytes.len() + Message::OVERHEAD
+    }
+
+    /// Whether its Message Expiry Interval has passed [MQTT-3.3.2-5].
+    pub(crate) fn expired(&self, now: Instant) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
+
+    /// The message on its way again, with what is left of its lifetime [MQTT-3.3.2-6].
+    pub(crate) fn passing(&self, now: Instant) -> Passing<'_> {
+        let topic_end = self.topic_len as usize;
+        let payload_start = topic_end + self.properties_len as usize;
+        Passing {
+            topic: self.topic(),
+            payload: &self.bytes[payload_start..],
+            properties: Properties::from_valid(&self.bytes[topic_end..payload_start]),
+            qos: self.qos,
+            retain: self.retain,
+            lifetime: self.expires_at.map(|at| at.saturating_duration_since(now)),
+        }
+    }
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        self.account.0.set(self.account.0.get() - self.cost());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passing(topic: &str) -> Passing<'_> {
+        Passing {
+            topic,
+            payload: b"21.5",
+            properties: Properties::EMPTY,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            lifetime: Some(Duration::from_secs(10)),
+        }
+    }
+
+    #[test]
+    fn bytes_are_accounted_until_the_last_reference_goes() {
+        let (account, now) = (Account::default(), Instant::now());
+        let message = Message::store(&passing("a/b"), now, &account);
+        let again = Rc::clone(&message);
+        assert_eq!(account.bytes(), message.cost());
+        drop(message);
+        assert_eq!(account.bytes(), again.cost());
+        drop(again);
+        assert_eq!(account.bytes(), 0);
+    }
+
+    #[test]
+    fn lifetime_runs_down() {
+        let (account, now) = (Account::default(), Instant::now());
+        let message = Message::store(&passing("a/b"), now, &account);
+        let later = now + Duration::from_secs(4);
+        assert_eq!(
+            message.passing(later).lifetime,
+            Some(Duration::from_secs(6))
+        );
+        assert_eq!(message.passing(later).topic, "a/b");
+        assert_eq!(message.passing(later).payload, b"21.5");
+        assert!(!message.expired(later));
+        assert!(message.expired(now + Duration::from_secs(10)));
+    }
+}

@@ -1,0 +1,231 @@
+//! PUBLISH from a client, and the acknowledgements in both directions.
+
+use std::time::{Duration, Instant};
+
+use mqtt::{Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode};
+
+use super::connect::may_publish_to;
+use super::connection::ConnectionKey;
+use super::frame::put;
+use super::limits::Limits;
+use super::message::Passing;
+use super::session::{Awaiting, SessionKey};
+use super::{End, Engine, Outcome};
+
+impl Engine {
+    pub(super) fn publish(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &Publish<'_>,
+    ) -> Outcome {
+        self.stats.messages_received += 1;
+        if publish.qos > self.limits.max_qos {
+            return Err(End::told(
+                ReasonCode::QoSNotSupported,
+                "PUBLISH with a QoS above MAX_QOS",
+            ));
+        }
+        if publish.retain && !self.limits.retain_available {
+            return Err(End::told(
+                ReasonCode::RetainNotSupported,
+                "PUBLISH with RETAIN, which the settings forbid",
+            ));
+        }
+        if publish.properties.subscription_identifier().is_some() {
+            return Err(End::told(
+                ReasonCode::ProtocolError,
+                "PUBLISH with a Subscription Identifier", // [MQTT-3.3.4-6]
+            ));
+        }
+        let alias = publish.properties.topic_alias();
+        let resolved;
+        let topic = match (publish.topic, alias) {
+            (Some(topic), None) => topic.as_str(),
+            (topic, Some(alias)) => {
+                resolved = self.resolve_alias(key, alias, topic.map(|topic| topic.as_str()))?;
+                &*resolved
+            }
+            (None, None) => {
+                return Err(End::told(
+                    ReasonCode::ProtocolError,
+                    "PUBLISH with neither Topic Name nor Topic Alias",
+                ));
+            }
+        };
+        if topic.bytes().filter(|&byte| byte == b'/').count() >= Limits::MAX_TOPIC_LEVELS {
+            return Err(End::told(
+                ReasonCode::TopicNameInvalid,
+                "PUBLISH to a topic with more than 200 levels",
+            ));
+        }
+        if publish.qos == QoS::ExactlyOnce
+            && let Some(identifier) = publish.packet_identifier
+        {
+            let session = &mut self.sessions[session as usize];
+            // A broken 3.x client is bounded by the identifiers there are.
+            let full = session.received.len() >= usize::from(self.limits.max_inflight)
+                && self.connections[key as usize].version == mqtt::Version::V5;
+            if full && !session.has_received(identifier) {
+                return Err(End::told(
+                    ReasonCode::ReceiveMaximumExceeded,
+                    "more QoS 2 messages at a time than Receive Maximum allows",
+                ));
+            }
+            if !session.receive(identifier) {
+                // [MQTT-4.3.3-10]: answered, not delivered again.
+                let kind = AckType::PubRec;
+                self.acknowledge_packet(key, kind, identifier, ReasonCode::Success);
+                return Ok(());
+            }
+        }
+        let reason = if may_publish_to(topic) {
+            self.forward(now, session, publish, topic)
+        } else {
+            ReasonCode::NotAuthorized
+        };
+        if let Some(identifier) = publish.packet_identifier {
+            let kind = match publish.qos {
+                QoS::ExactlyOnce => AckType::PubRec,
+                _ => AckType::PubAck,
+            };
+            if reason.is_error() && publish.qos == QoS::ExactlyOnce {
+                self.sessions[session as usize].release(identifier); // [MQTT-4.3.3-9]
+            }
+            self.acknowledge_packet(key, kind, identifier, reason);
+        }
+        Ok(())
+    }
+
+    fn forward(
+        &mut self,
+        now: Instant,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        topic: &str,
+    ) -> ReasonCode {
+        let mut passed_on = PropertiesBuffer::new();
+        let lifetime = publish.properties.message_expiry_interval();
+        let properties = if lifetime.is_some() || publish.properties.topic_alias().is_some() {
+            for property in publish.properties.iter() {
+                match property {
+                    Property::TopicAlias(_) | Property::MessageExpiryInterval(_) => {}
+                    property => put(&mut passed_on, property),
+                }
+            }
+            passed_on.as_properties()
+        } else {
+            publish.properties
+        };
+        let passing = Passing {
+            topic,
+            payload: publish.payload,
+            properties,
+            qos: publish.qos,
+            retain: publish.retain,
+            lifetime: lifetime.map(|seconds| Duration::from_secs(seconds.into())),
+        };
+        if self.distribute(now, Some(session), &passing) {
+            ReasonCode::Success
+        } else {
+            ReasonCode::NoMatchingSubscribers
+        }
+    }
+
+    /// The topic that a Topic Alias stands for, after setting it where a topic comes with it.
+    fn resolve_alias(
+        &mut self,
+        key: ConnectionKey,
+        alias: u16,
+        topic: Option<&str>,
+    ) -> Result<Box<str>, End> {
+        if alias == 0 || alias > self.limits.max_topic_alias {
+            return Err(End::told(
+                ReasonCode::TopicAliasInvalid,
+                format!("Topic Alias {alias} is above the maximum"), // [MQTT-3.3.2-9]
+            ));
+        }
+        let aliases = &mut self.connections[key as usize].aliases;
+        let index = usize::from(alias) - 1;
+        if let Some(topic) = topic {
+            if aliases.len() <= index {
+                aliases.resize(index + 1, None);
+            }
+            aliases[index] = Some(topic.into());
+        }
+        aliases.get(index).cloned().flatten().ok_or_else(|| {
+            End::told(
+                ReasonCode::ProtocolError,
+                format!("Topic Alias {alias} was never set"),
+            )
+        })
+    }
+
+    pub(super) fn puback(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
+        self.complete(now, key, ack, Awaiting::PubAck);
+        Ok(())
+    }
+
+    pub(super) fn pubrec(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        session_key: SessionKey,
+        ack: &Ack<'_>,
+    ) -> Outcome {
+        if ack.reason.is_error() {
+            // [MQTT-4.4.0-2]: the delivery is over, its place in the window is free.
+            self.complete(now, session_key, ack, Awaiting::PubRec);
+            return Ok(());
+        }
+        let session = &mut self.sessions[session_key as usize];
+        let sent = session
+            .position(ack.packet_identifier)
+            .and_then(|position| session.in_flight.get_mut(position))
+            .filter(|sent| sent.awaiting != Awaiting::PubAck);
+        let reason = match sent {
+            Some(sent) => {
+                sent.awaiting = Awaiting::PubComp;
+                sent.delivery = None; // [MQTT-4.3.3-6]
+                ReasonCode::Success
+            }
+            None => ReasonCode::PacketIdentifierNotFound,
+        };
+        self.acknowledge_packet(key, AckType::PubRel, ack.packet_identifier, reason);
+        Ok(())
+    }
+
+    pub(super) fn pubrel(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        ack: &Ack<'_>,
+    ) -> Outcome {
+        let reason = match self.sessions[session as usize].release(ack.packet_identifier) {
+            true => ReasonCode::Success,
+            false => ReasonCode::PacketIdentifierNotFound,
+        };
+        // [MQTT-4.3.3-11]
+        self.acknowledge_packet(key, AckType::PubComp, ack.packet_identifier, reason);
+        Ok(())
+    }
+
+    pub(super) fn pubcomp(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
+        self.complete(now, key, ack, Awaiting::PubComp);
+        Ok(())
+    }
+
+    /// The last acknowledgement of a delivery has come: the next one may go. One that fits nothing is ignored, as
+    /// Mosquitto does.
+    fn complete(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>, awaited: Awaiting) {
+        let session = &mut self.sessions[key as usize];
+        let position = session
+            .position(ack.packet_identifier)
+            .filter(|&position| session.in_flight[position].awaiting == awaited);
+        if let Some(position) = position {
+            session.complete(position);
+            self.pump(now, key);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The retained store: the last Retained Message of each topic, found by Topic Filter, parents before children.
+
+use std::rc::Rc;
+
+use ahash::RandomState;
+use hashbrown::HashTable;
+use slab::Slab;
+
+use super::message::Message;
+
+type NodeKey = u32;
+
+const ROOT: NodeKey = 0;
+/// The root is nobody's child or sibling, so its key serves as "none".
+const NONE: NodeKey = ROOT;
+
+#[derive(Debug, Default)]
+struct Node {
+    parent: NodeKey,
+    first_child: NodeKey,
+    last_child: NodeKey,
+    next: NodeKey,
+    previous: NodeKey,
+    level: Box<str>,
+    message: Option<Rc<Message>>,
+}
+
+/// Retained Messages by topic.
+#[derive(Debug)]
+pub(crate) struct Retained {
+    nodes: Slab<Node>,
+    edges: HashTable<NodeKey>,
+    hasher: RandomState,
+    count: usize,
+}
+
+impl Retained {
+    pub(crate) fn new() -> Self {
+        let mut nodes = Slab::new();
+        nodes.insert(Node::default());
+        Retained {
+            nodes,
+            edges: HashTable::new(),
+            hasher: RandomState::new(),
+            count: 0,
+        }
+    }
+
+    /// How many topics have a Retained Message.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether this very topic has one.
+    pub(crate) fn contains(&self, topic: &str) -> bool {
+        self.find(topic)
+            .is_some_and(|key| self.nodes[key as usize].message.is_some())
+    }
+
+    /// Stores or replaces the message of its topic [MQTT-3.3.1-5].
+    pub(crate) fn insert(&mut self, message: Rc<Message>) {
+        let mut key = ROOT;
+        for level in message.topic().split('/') {
+            key = match self.child(key, level) {
+                Some(child) => child,
+                None => self.add_child(key, level),
+            };
+        }
+        if self.nodes[key as usize].message.replace(message).is_none() {
+            self.count += 1;
+        }
+    }
+
+    /// Removes the message of a topic [MQTT-3.3.1-6].
+    pub(crate) fn remove(&mut self, topic: &str) {
+        let Some(key) = self.find(topic) else { return };
+        if self.nodes[key as usize].message.take().is_some() {
+            self.count -= 1;
+            self.prune(key);
+        }
+    }
+
+    /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first.
+    pub(crate) fn matches(&self, filter: &str, mut found: impl FnMut(&Rc<Message>)) {
+        let levels: Vec<&str> = filter.split('/').collect();
+        // Nodes still to visit and how many levels of the filter lead there, the next one last.
+        let mut walk = vec![(ROOT, 0)];
+        while let Some((key, depth)) = walk.pop() {
+            let node = &self.nodes[key as usize];
+            match levels.get(depth) {
+                None => {
+                    if let Some(message) = &node.message {
+                        found(message);
+                    }
+                }
+                Some(&"#") => {
+                    // `#` stands for the parent and all below [MQTT-4.7.1-2].
+                    if let Some(message) = &node.message {
+                        found(message);
+                    }
+                    self.push_children(key, depth, &mut walk);
+                }
+                Some(&"+") => self.push_children(key, depth + 1, &mut walk),
+                Some(level) => walk.extend(self.child(key, level).map(|key| (key, depth + 1))),
+            }
+        }
+    }
+
+    /// Pushes the children of a node, first on top; `$` topics stay out of a wildcard's reach at the root
+    /// [MQTT-4.7.2-1].
+    fn push_children(&self, key: NodeKey, depth: usize, walk: &mut Vec<(NodeKey, usize)>) {
+        let mut child = self.nodes[key as usize].last_child;
+        while child != NONE {
+            let node = &self.nodes[child as usize];
+            if key != ROOT || !node.level.starts_with('$') {
+                walk.push((child, depth));
+            }
+            child = node.previous;
+        }
+    }
+
+    fn find(&self, topic: &str) -> Option<NodeKey> {
+        topic
+            .split('/')
+            .try_fold(ROOT, |key, level| self.child(key, level))
+    }
+
+    fn child(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
+        let hash = self.hasher.hash_one((parent, level));
+        self.edges
+            .find(hash, |&key| {
+                let node = &self.nodes[key as usize];
+                node.parent == parent && &*node.level == level
+            })
+            .copied()
+    }
+
+    fn add_child(&mut self, parent: NodeKey, level: &str) -> NodeKey {
+        let previous = self.nodes[parent as usize].last_child;
+        let node = Node {
+            parent,
+            previous,
+            level: level.into(),
+            ..Node::default()
+        };
+        let key = self.nodes.insert(node) as NodeKey;
+        match previous {
+            NONE => self.nodes[parent as usize].first_child = key,
+            previous => self.nodes[previous as usize].next = key,
+        }
+        self.nodes[parent as usize].last_child = key;
+        let (nodes, hasher) = (&self.nodes, &self.hasher);
+        self.edges
+            .insert_unique(hasher.hash_one((parent, level)), key, |&key| {
+                let node = &nodes[key as usize];
+                hasher.hash_one((node.parent, &*node.level))
+            });
+        key
+    }
+
+    fn prune(&mut self, mut key: NodeKey) {
+        while key != ROOT
+            && self.nodes[key as usize].message.is_none()
+            && self.nodes[key as usize].first_child == NONE
+        {
+            let node = self.nodes.remove(key as usize);
+            let hash = self.hasher.hash_one((node.parent, &*node.level));
+            if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == key) {
+                edge.remove();
+            }
+            match node.previous {
+                NONE => self.nodes[node.parent as usize].first_child = node.next,
+                previous => self.nodes[previous as usize].next = node.next,
+            }
+            match node.next {
+                NONE => self.nodes[node.parent as usize].last_child = node.previous,
+                next => self.nodes[next as usize].previous = node.previous,
+            }
+            key = node.parent;
+        }
+        if self.edges.capacity() > 64 && self.edges.len() < self.edges.capacity() / 8 {
+            let (nodes, hasher) = (&self.nodes, &self.hasher);
+            self.edges.shrink_to(self.edges.len() * 2, |&key| {
+                let node = &nodes[key as usize];
+                hasher.hash_one((node.parent, &*node.level))
+            });
+            self.nodes.shrink_to_fit();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use mqtt::{Properties, QoS};
+
+    use super::super::message::{Account, Passing};
+    use super::*;
+
+    fn message(topic: &str) -> Rc<Message> {
+        let passing = Passing {
+            topic,
+            payload: b"x",
+            properties: Properties::EMPTY,
+            qos: QoS::AtMostOnce,
+            retain: true,
+            lifetime: None,
+        };
+        Message::store(&passing, Instant::now(), &Account::default())
+    }
+
+    fn store(topics: &[&str]) -> Retained {
+        let mut store = Retained::new();
+        topics.iter().for_each(|topic| store.insert(message(topic)));
+        store
+    }
+
+    fn matching(store: &Retained, filter: &str) -> Vec<String> {
+        let mut topics = Vec::new();
+        store.matches(filter, |message| topics.push(message.topic().to_owned()));
+        topics
+    }
+
+    #[test]
+    fn filters_find_topics_parents_first() {
+        let store = store(&["a/b/c", "a/b", "a", "$SYS/x", "a/d", "/a", "b"]);
+        assert_eq!(matching(&store, "a/#"), ["a", "a/b", "a/b/c", "a/d"]);
+        assert_eq!(matching(&store, "a/+"), ["a/b", "a/d"]);
+        assert_eq!(matching(&store, "+"), ["a", "b"]);
+        assert_eq!(matching(&store, "/+"), ["/a"]);
+        assert_eq!(matching(&store, "a/b"), ["a/b"]);
+        assert_eq!(matching(&store, "#").len(), 6);
+        assert_eq!(matching(&store, "$SYS/#"), ["$SYS/x"]);
+        assert_eq!(matching(&store, "a/x/c"), [""; 0]);
+    }
+
+    #[test]
+    fn removal_leaves_nothing_behind() {
+        let topics = ["a/b/c", "a/b", "a", "a/d", "/a", "b"];
+        let mut store = store(&topics);
+        store.insert(message("a/b"));
+        assert_eq!(store.len(), 6);
+        assert!(store.contains("a/b"));
+        for topic in topics {
+            store.remove(topic);
+            store.remove(topic);
+            assert!(!store.contains(topic));
+        }
+        assert_eq!(
+            (store.len(), store.nodes.len(), store.edges.len()),
+            (0, 1, 0)
+        );
+        assert_eq!(matching(&store, "#"), [""; 0]);
+    }
+}

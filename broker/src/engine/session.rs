@@ -1,0 +1,406 @@
+//! Session State: what the broker remembers of a Client Identifier, connected or not.
+
+use std::collections::VecDeque;
+use std::num::NonZeroU16;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use mqtt::{PacketIdentifier, QoS};
+
+use super::connection::ConnectionKey;
+use super::message::Message;
+use super::subscriptions::NodeKey;
+
+/// Where a Session lies in the engine.
+pub(crate) type SessionKey = u32;
+
+/// What the client still owes for a message that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Awaiting {
+    /// QoS 1: PUBACK [MQTT-4.3.2-3].
+    PubAck,
+    /// QoS 2: PUBREC [MQTT-4.3.3-3].
+    PubRec,
+    /// QoS 2: PUBCOMP, after PUBREL was sent [MQTT-4.3.3-5].
+    PubComp,
+}
+
+/// One message for one Session.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) message: Rc<Message>,
+    /// The lower of published and granted [MQTT-3.8.4-8].
+    pub(crate) qos: QoS,
+    /// The RETAIN flag to send.
+    pub(crate) retain: bool,
+    /// Sent because of a new subscription: does not count against the limits of the queue.
+    pub(crate) replayed: bool,
+    /// Subscription Identifiers [MQTT-3.3.4-3].
+    pub(crate) identifiers: Option<Box<[u32]>>,
+}
+
+/// A QoS 1 or 2 message between PUBLISH and its last acknowledgement.
+#[derive(Debug)]
+pub(crate) struct InFlight {
+    pub(crate) identifier: PacketIdentifier,
+    pub(crate) awaiting: Awaiting,
+    /// What to send again; nothing for a Session that ends with its connection.
+    pub(crate) delivery: Option<Delivery>,
+}
+
+/// A Will Message and when to publish it.
+#[derive(Debug)]
+pub(crate) struct Will {
+    pub(crate) message: Rc<Message>,
+    pub(crate) delay: Duration,
+    /// Its Message Expiry Interval, which begins when it is published.
+    pub(crate) lifetime: Option<Duration>,
+}
+
+/// What happened to a message that was put in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Queued {
+    /// It waits.
+    Kept,
+    /// It waits, and older ones were dropped for it.
+    DroppedOldest(u32),
+    /// It was dropped itself.
+    DroppedNewest,
+}
+
+/// The Session State of one Client Identifier.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) client_identifier: Box<str>,
+    pub(crate) connection: Option<ConnectionKey>,
+    /// Session Expiry Interval in seconds; `u32::MAX` never ends [MQTT 5.0, 3.1.2.11.2].
+    pub(crate) expiry: u32,
+    /// When the Session ends, while there is no connection.
+    pub(crate) ends_at: Option<Instant>,
+    /// When the Will Message is due, while there is no connection.
+    pub(crate) will_at: Option<Instant>,
+    /// What `deadlines` holds for this Session.
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) will: Option<Box<Will>>,
+    pub(crate) subscriptions: Vec<NodeKey>,
+    /// Packet Identifiers of QoS 2 messages received and not yet released, in order of value.
+    pub(crate) received: Vec<PacketIdentifier>,
+    pub(crate) in_flight: VecDeque<InFlight>,
+    /// How many at the front of `in_flight` were sent on this connection; the rest wait to be sent again.
+    pub(crate) sent: usize,
+    /// How many may be in flight: the lower of our own limit and the client's Receive Maximum.
+    pub(crate) window: u16,
+    last_identifier: u16,
+    queue: VecDeque<Delivery>,
+    /// Messages and bytes in `queue` that count against its limits.
+    queued: u32,
+    queued_bytes: u64,
+    /// Messages dropped because the queue was full.
+    pub(crate) dropped: u64,
+    /// Which PUBLISH this Session was last matched for, and where it stands among the targets.
+    pub(crate) matched: (u32, u32),
+}
+
+impl Session {
+    pub(crate) fn new(client_identifier: &str) -> Self {
+        Session {
+            client_identifier: client_identifier.into(),
+            connection: None,
+            expiry: 0,
+            ends_at: None,
+            will_at: None,
+            deadline: None,
+            will: None,
+            subscriptions: Vec::new(),
+            received: Vec::new(),
+            in_flight: VecDeque::new(),
+            sent: 0,
+            window: 0,
+            last_identifier: 0,
+            queue: VecDeque::new(),
+            queued: 0,
+            queued_bytes: 0,
+            dropped: 0,
+            matched: (0, 0),
+        }
+    }
+
+    /// Whether the Session outlives its connection [MQTT-3.1.2-23].
+    pub(crate) fn is_persistent(&self) -> bool {
+        self.expiry > 0
+    }
+
+    /// Whether another QoS 1 or 2 PUBLISH may be sent now [MQTT-4.9.0-2].
+    pub(crate) fn may_send(&self) -> bool {
+        self.in_flight.len() < usize::from(self.window) && self.sent == self.in_flight.len()
+    }
+
+    /// A Packet Identifier that is not in use, counting up from 1 [MQTT-2.2.1-4].
+    pub(crate) fn next_identifier(&mut self) -> PacketIdentifier {
+        loop {
+            self.last_identifier = self.last_identifier.wrapping_add(1);
+            if let Some(identifier) = NonZeroU16::new(self.last_identifier)
+                && !self
+                    .in_flight
+                    .iter()
+                    .any(|sent| sent.identifier == identifier)
+            {
+                return identifier;
+            }
+        }
+    }
+
+    /// Where the message with this Packet Identifier stands in flight.
+    pub(crate) fn position(&self, identifier: PacketIdentifier) -> Option<usize> {
+        self.in_flight
+            .iter()
+            .position(|sent| sent.identifier == identifier)
+    }
+
+    /// Notes a message as sent; `delivery` is kept only where it can be sent again.
+    pub(crate) fn push_in_flight(
+        &mut self,
+        identifier: PacketIdentifier,
+        qos: QoS,
+        delivery: Option<Delivery>,
+    ) {
+        let awaiting = match qos {
+            QoS::ExactlyOnce => Awaiting::PubRec,
+            _ => Awaiting::PubAck,
+        };
+        self.in_flight.push_back(InFlight {
+            identifier,
+            awaiting,
+            delivery,
+        });
+        self.sent = self.in_flight.len();
+    }
+
+    /// The delivery is complete, or was refused.
+    pub(crate) fn complete(&mut self, position: usize) {
+        self.in_flight.remove(position);
+        if position < self.sent {
+            self.sent -= 1;
+        }
+        if self.in_flight.is_empty() {
+            self.in_flight = VecDeque::new();
+        }
+    }
+
+    /// Notes a QoS 2 message as received. False if it was already: a duplicate [MQTT-4.3.3-10].
+    pub(crate) fn receive(&mut self, identifier: PacketIdentifier) -> bool {
+        match self.received.binary_search(&identifier) {
+            Ok(_) => false,
+            Err(place) => {
+                self.received.insert(place, identifier);
+                true
+            }
+        }
+    }
+
+    /// Whether a QoS 2 message with this identifier waits for its release.
+    pub(crate) fn has_received(&self, identifier: PacketIdentifier) -> bool {
+        self.received.binary_search(&identifier).is_ok()
+    }
+
+    /// PUBREL came: the identifier means a new message from now on [MQTT-4.3.3-12]. False if it was unknown.
+    pub(crate) fn release(&mut self, identifier: PacketIdentifier) -> bool {
+        match self.received.binary_search(&identifier) {
+            Ok(place) => {
+                self.received.remove(place);
+                if self.received.is_empty() {
+                    self.received = Vec::new();
+                }
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Appends to the queue. Where a limit would be passed, the oldest messages that count go; a replay of Retained
+    /// Messages at the front is not cut: then the new one goes.
+    pub(crate) fn enqueue(
+        &mut self,
+        delivery: Delivery,
+        max_messages: Option<u32>,
+        max_bytes: Option<u64>,
+    ) -> Queued {
+        if delivery.replayed {
+            self.queue.push_back(delivery);
+            return Queued::Kept;
+        }
+        let cost = delivery.message.cost() as u64;
+        let mut dropped = 0;
+        while max_messages.is_some_and(|max| self.queued >= max)
+            || max_bytes.is_some_and(|max| self.queued > 0 && self.queued_bytes + cost > max)
+        {
+            if !self.drop_oldest() {
+                return Queued::DroppedNewest;
+            }
+            dropped += 1;
+        }
+        self.queued += 1;
+        self.queued_bytes += cost;
+        self.queue.push_back(delivery);
+        if dropped == 0 {
+            Queued::Kept
+        } else {
+            Queued::DroppedOldest(dropped)
+        }
+    }
+
+    /// Drops the oldest message that counts, if it is at the front. Returns whether there was one.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        match self.queue.front() {
+            Some(oldest) if !oldest.replayed => self.dequeue().is_some(),
+            _ => false,
+        }
+    }
+
+    /// The delivery that is next.
+    pub(crate) fn next_queued(&self) -> Option<&Delivery> {
+        self.queue.front()
+    }
+
+    /// Takes the next delivery out of the queue.
+    pub(crate) fn dequeue(&mut self) -> Option<Delivery> {
+        let delivery = self.queue.pop_front()?;
+        if !delivery.replayed {
+            self.queued -= 1;
+            self.queued_bytes -= delivery.message.cost() as u64;
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        Some(delivery)
+    }
+
+    /// How many deliveries wait.
+    #[cfg(test)]
+    pub(crate) fn queue_len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether nothing waits.
+    pub(crate) fn queue_is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Forgets QoS 0 messages that wait: they are not kept for an absent client.
+    pub(crate) fn forget_at_most_once(&mut self) {
+        let queue = std::mem::take(&mut self.queue);
+        (self.queued, self.queued_bytes) = (0, 0);
+        for delivery in queue
+            .into_iter()
+            .filter(|delivery| delivery.qos > QoS::AtMostOnce)
+        {
+            if !delivery.replayed {
+                self.queued += 1;
+                self.queued_bytes += delivery.message.cost() as u64;
+            }
+            self.queue.push_back(delivery);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mqtt::Properties;
+
+    use super::super::message::{Account, Passing};
+    use super::*;
+
+    fn delivery(payload: &[u8]) -> Delivery {
+        let passing = Passing {
+            topic: "t",
+            payload,
+            properties: Properties::EMPTY,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            lifetime: None,
+        };
+        let message = Message::store(&passing, Instant::now(), &Account::default());
+        let qos = QoS::AtLeastOnce;
+        Delivery {
+            message,
+            qos,
+            retain: false,
+            replayed: false,
+            identifiers: None,
+        }
+    }
+
+    #[test]
+    fn identifiers_start_at_one_skip_what_is_in_use_and_never_are_zero() {
+        let mut session = Session::new("c");
+        let first = session.next_identifier();
+        assert_eq!(first.get(), 1);
+        session.push_in_flight(first, QoS::AtLeastOnce, None);
+        session.last_identifier = u16::MAX;
+        assert_eq!(session.next_identifier().get(), 2);
+    }
+
+    #[test]
+    fn a_full_queue_drops_its_oldest() {
+        let mut session = Session::new("c");
+        assert_eq!(session.enqueue(delivery(b"1"), Some(2), None), Queued::Kept);
+        assert_eq!(session.enqueue(delivery(b"2"), Some(2), None), Queued::Kept);
+        assert_eq!(
+            session.enqueue(delivery(b"3"), Some(2), None),
+            Queued::DroppedOldest(1)
+        );
+        let oldest = session.dequeue().unwrap();
+        assert_eq!(oldest.message.passing(Instant::now()).payload, b"2");
+    }
+
+    #[test]
+    fn a_queue_is_bounded_in_bytes_but_takes_one_message_of_any_size() {
+        let mut session = Session::new("c");
+        let cost = delivery(&[0; 100]).message.cost() as u64;
+        assert_eq!(
+            session.enqueue(delivery(&[0; 100]), None, Some(10)),
+            Queued::Kept
+        );
+        session.dequeue();
+        for _ in 0..3 {
+            session.enqueue(delivery(&[0; 100]), None, Some(3 * cost));
+        }
+        let queued = session.enqueue(delivery(&[0; 150]), None, Some(3 * cost));
+        assert_eq!(queued, Queued::DroppedOldest(2));
+        assert_eq!(session.queue_len(), 2);
+    }
+
+    #[test]
+    fn a_replay_is_not_cut() {
+        let mut session = Session::new("c");
+        session.enqueue(
+            Delivery {
+                replayed: true,
+                ..delivery(b"r")
+            },
+            Some(1),
+            None,
+        );
+        assert_eq!(session.enqueue(delivery(b"1"), Some(1), None), Queued::Kept);
+        assert_eq!(
+            session.enqueue(delivery(b"2"), Some(1), None),
+            Queued::DroppedNewest
+        );
+        assert_eq!(session.queue_len(), 2);
+    }
+
+    #[test]
+    fn received_identifiers_are_a_set() {
+        let mut session = Session::new("c");
+        let identifiers = [5, 3, 9].map(|value| NonZeroU16::new(value).unwrap());
+        assert!(
+            identifiers
+                .iter()
+                .all(|&identifier| session.receive(identifier))
+        );
+        assert!(!session.receive(identifiers[1]));
+        assert!(session.release(identifiers[1]));
+        assert!(!session.release(identifiers[1]));
+        assert!(session.receive(identifiers[1]));
+    }
+}

@@ -1,0 +1,165 @@
+//! What the status page shows: a unix socket that writes one JSON object and closes. It never reads, so there is nothing
+//! to attack, and never waits, so nobody who connects can hold up the broker.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::Instant;
+
+use serde::Serialize;
+use settings::Authentication;
+
+use crate::broker::Broker;
+use crate::reactor::{self, Direction, Token};
+
+/// Everything the page may know.
+#[derive(Debug, Serialize)]
+struct Snapshot<'a> {
+    version: &'static str,
+    pid: u32,
+    /// Seconds; monotonic, like all times here, since a router learns the date late.
+    uptime: u64,
+    listening: bool,
+    listen_error: Option<&'a str>,
+    port: u16,
+    tls: &'static str,
+    authentication: &'static str,
+    clients: u32,
+    max_clients: Option<u32>,
+    sessions: usize,
+    subscriptions: usize,
+    retained: usize,
+    messages_received: u64,
+    messages_sent: u64,
+    bytes_received: u64,
+    bytes_sent: u64,
+    dropped: u64,
+    refusals: Vec<RefusalLine<'a>>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct RefusalLine<'a> {
+    seconds_ago: u64,
+    address: IpAddr,
+    reason: &'a str,
+    count: u32,
+}
+
+/// The socket.
+#[derive(Debug)]
+pub(crate) struct Observer {
+    listener: UnixListener,
+    token: Token,
+    path: PathBuf,
+}
+
+impl Observer {
+    /// Opens the socket for root alone; one that a killed broker has left is replaced.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn open(path: &Path) -> io::Result<Observer> {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+        listener.set_nonblocking(true)?;
+        let token = reactor::register(&listener)?;
+        Ok(Observer {
+            listener,
+            token,
+            path: path.to_owned(),
+        })
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        reactor::deregister(self.token, &self.listener);
+        // Whoever finds it gone knows that the broker has stopped.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// The task that answers whoever connects.
+pub(crate) async fn serve(broker: Rc<Broker>, observer: Rc<Observer>) {
+    loop {
+        std::future::poll_fn(|cx| reactor::poll_ready(observer.token, Direction::Read, cx)).await;
+        match observer.listener.accept() {
+            Ok((stream, _)) => {
+                if let Err(error) = tell(&broker, &stream) {
+                    log::debug!("status not told: {error}");
+                }
+            }
+            Err(error) => {
+                if error.kind() != io::ErrorKind::WouldBlock {
+                    log::debug!("status not told: {error}");
+                }
+                reactor::not_ready(observer.token, Direction::Read);
+            }
+        }
+    }
+}
+
+/// Writes what fits into the socket's buffer at once; it holds many times the largest snapshot.
+fn tell(broker: &Broker, stream: &UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(true)?;
+    let mut stream = stream;
+    stream.write_all(&snapshot(broker)?)
+}
+
+fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
+    let now = Instant::now();
+    let (engine, listener) = (broker.engine.borrow(), broker.listener.borrow());
+    let settings = broker.settings();
+    let stats = engine.stats();
+    let snapshot = Snapshot {
+        version: env!("CARGO_PKG_VERSION"),
+        pid: std::process::id(),
+        uptime: now.duration_since(broker.started()).as_secs(),
+        listening: listener.is_open(),
+        listen_error: listener.error(),
+        port: listener.port(),
+        tls: settings.tls.name(),
+        authentication: match settings.authentication {
+            Authentication::None => "none",
+            Authentication::Password { .. } => "password",
+            Authentication::CertificateCn { .. } => "certificate_cn",
+        },
+        clients: engine.clients(),
+        max_clients: engine.limits().max_clients,
+        sessions: engine.sessions(),
+        subscriptions: engine.subscriptions(),
+        retained: engine.retained(),
+        messages_received: stats.messages_received,
+        messages_sent: stats.messages_sent,
+        bytes_received: stats.bytes_received,
+        bytes_sent: stats.bytes_sent,
+        dropped: stats.dropped,
+        refusals: engine
+            .refusals
+            .iter()
+            .map(|refusal| RefusalLine {
+                seconds_ago: now.saturating_duration_since(refusal.at).as_secs(),
+                address: refusal.address,
+                reason: &refusal.reason,
+                count: refusal.count,
+            })
+            .collect(),
+        warnings: settings
+            .warnings()
+            .iter()
+            .map(ToString::to_string)
+            .collect(),
+    };
+    let mut json = serde_json::to_vec(&snapshot)?;
+    json.push(b'\n');
+    Ok(json)
+}

@@ -1,0 +1,95 @@
+//! A TCP connection of the core thread.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::task::{Context, Poll};
+
+use crate::reactor::{self, Direction, Token};
+
+/// A non-blocking stream, watched by the reactor of this thread for as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Socket {
+    stream: TcpStream,
+    token: Token,
+}
+
+impl Socket {
+    /// Takes over an accepted connection.
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn new(stream: TcpStream) -> io::Result<Socket> {
+        stream.set_nonblocking(true)?;
+        // Acknowledgements must not wait for more to send. Fails only where the peer has gone already.
+        let _ = stream.set_nodelay(true);
+        let token = reactor::register(&stream)?;
+        Ok(Socket { stream, token })
+    }
+
+    /// Reads what is there, up to the buffer's length; 0 is the end.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(reactor::poll_ready(self.token, Direction::Read, cx));
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor::not_ready(self.token, Direction::Read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    // Less than asked for: nothing more is there now, and no call is needed to learn it.
+                    if count < buffer.len() {
+                        reactor::not_ready(self.token, Direction::Read);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Writes as much as there is room for.
+    pub(crate) fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(reactor::poll_ready(self.token, Direction::Write, cx));
+            match self.stream.write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor::not_ready(self.token, Direction::Write);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    if count < bytes.len() {
+                        reactor::not_ready(self.token, Direction::Write);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Whether a read is worth trying; otherwise the task is woken once it is.
+    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        reactor::poll_ready(self.token, Direction::Read, cx)
+    }
+
+    /// Whether a write is worth trying; otherwise the task is woken once it is.
+    pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
+        reactor::poll_ready(self.token, Direction::Write, cx)
+    }
+
+    /// Says that nothing more will be written; the peer reads the end after the last bytes.
+    pub(crate) fn finish(&self) {
+        // Fails only where the peer has gone already.
+        let _ = self.stream.shutdown(Shutdown::Write);
+    }
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        reactor::deregister(self.token, &self.stream);
+    }
+}
