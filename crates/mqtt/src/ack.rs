@@ -111,3 +111,108 @@ impl<'a> Ack<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{V5, V31, V311, buffer, identifier, read, refused, same, written};
+    use crate::{Packet, Property};
+
+    #[test]
+    fn success_is_short() {
+        let ack = Ack::new(identifier(0x0102));
+        for version in [V31, V311, V5] {
+            same(Packet::PubAck(ack), version, &[0x40, 2, 1, 2]);
+            same(Packet::PubRec(ack), version, &[0x50, 2, 1, 2]);
+            same(Packet::PubRel(ack), version, &[0x62, 2, 1, 2]);
+            same(Packet::PubComp(ack), version, &[0x70, 2, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn a_reason_without_properties() {
+        let ack = Ack {
+            reason: ReasonCode::NoMatchingSubscribers,
+            ..Ack::new(identifier(1))
+        };
+        same(Packet::PubAck(ack), V5, &[0x40, 3, 0, 1, 0x10]);
+        same(Packet::PubRec(ack), V5, &[0x50, 3, 0, 1, 0x10]);
+        let ack = Ack {
+            reason: ReasonCode::PacketIdentifierNotFound,
+            ..ack
+        };
+        same(Packet::PubRel(ack), V5, &[0x62, 3, 0, 1, 0x92]);
+        same(Packet::PubComp(ack), V5, &[0x70, 3, 0, 1, 0x92]);
+        // 3.x cannot say why.
+        assert_eq!(
+            written(Packet::PubComp(ack), V311).as_deref(),
+            Ok(&[0x70, 2, 0, 1][..])
+        );
+    }
+
+    #[test]
+    fn properties_bring_the_reason_along() {
+        let properties = buffer(&[Property::ReasonString("x")]);
+        let ack = Ack {
+            properties: properties.as_properties(),
+            ..Ack::new(identifier(1))
+        };
+        same(
+            Packet::PubAck(ack),
+            V5,
+            &[0x40, 8, 0, 1, 0x00, 4, 0x1F, 0, 1, b'x'],
+        );
+    }
+
+    #[test]
+    fn longer_forms_of_success_are_understood() {
+        let ack = Packet::PubAck(Ack::new(identifier(1)));
+        assert_eq!(read(&[0x40, 3, 0, 1, 0], V5), Ok(ack));
+        assert_eq!(read(&[0x40, 4, 0, 1, 0, 0], V5), Ok(ack));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for version in [V31, V311, V5] {
+            assert_eq!(
+                refused(0x40, &[0, 0], version),
+                DecodeError::PacketIdentifierZero
+            );
+            assert_eq!(refused(0x40, &[0], version), DecodeError::Truncated);
+            assert_eq!(refused(0x62, &[], version), DecodeError::Truncated);
+        }
+        assert_eq!(refused(0x40, &[0, 1, 0], V311), DecodeError::TrailingBytes);
+        assert_eq!(
+            refused(0x40, &[0, 1, 0, 0, 0], V5),
+            DecodeError::TrailingBytes
+        );
+        assert_eq!(
+            refused(0x40, &[0, 1, 0x92], V5),
+            DecodeError::ReasonCode(0x92)
+        );
+        assert_eq!(
+            refused(0x62, &[0, 1, 0x10], V5),
+            DecodeError::ReasonCode(0x10)
+        );
+        assert_eq!(
+            refused(0x70, &[0, 1, 0xFF], V5),
+            DecodeError::ReasonCode(0xFF)
+        );
+        assert!(matches!(
+            refused(0x40, &[0, 1, 0, 3, 0x21, 0, 1], V5),
+            DecodeError::PropertyNotAllowed(_)
+        ));
+    }
+
+    #[test]
+    fn a_reason_of_another_packet_is_not_written() {
+        let ack = Ack {
+            reason: ReasonCode::SessionTakenOver,
+            ..Ack::new(identifier(1))
+        };
+        assert_eq!(
+            written(Packet::PubAck(ack), V5),
+            Err(DecodeError::ReasonCode(0x8E).into())
+        );
+    }
+}

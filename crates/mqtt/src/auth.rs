@@ -70,3 +70,83 @@ impl<'a> Auth<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, refused, same, written};
+    use crate::{Packet, Property};
+
+    #[test]
+    fn success_may_be_short() {
+        same(
+            Packet::Auth(Auth {
+                reason: ReasonCode::Success,
+                properties: NONE,
+            }),
+            V5,
+            &[0xF0, 0],
+        );
+    }
+
+    #[test]
+    fn a_step_of_authentication() {
+        let properties = buffer(&[
+            Property::AuthenticationMethod("M"),
+            Property::AuthenticationData(&[0, 1]),
+        ]);
+        let packet = Auth {
+            reason: ReasonCode::ContinueAuthentication,
+            properties: properties.as_properties(),
+        };
+        same(
+            Packet::Auth(packet),
+            V5,
+            &[0xF0, 11, 0x18, 9, 0x15, 0, 1, b'M', 0x16, 0, 2, 0, 1],
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(refused(0xF0, &[0x18], V5), DecodeError::Truncated);
+        assert_eq!(
+            refused(0xF0, &[0x18, 0], V5),
+            DecodeError::AuthenticationMethodMissing
+        );
+        assert_eq!(
+            refused(0xF0, &[0x00, 0], V5),
+            DecodeError::AuthenticationMethodMissing
+        );
+        assert_eq!(refused(0xF0, &[0x80, 0], V5), DecodeError::ReasonCode(0x80));
+        assert_eq!(refused(0xF2, &[], V5), DecodeError::FixedHeaderFlags(0xF2));
+        let data_alone = refused(0xF0, &[0x18, 4, 0x16, 0, 1, 9], V5);
+        assert_eq!(data_alone, DecodeError::AuthenticationDataWithoutMethod);
+        assert_eq!(
+            refused(0xF0, &[0x18, 4, 0x15, 0, 1, b'M', 0], V5),
+            DecodeError::TrailingBytes
+        );
+    }
+
+    #[test]
+    fn only_5_has_it() {
+        let packet = Packet::Auth(Auth {
+            reason: ReasonCode::Success,
+            properties: NONE,
+        });
+        for version in [V31, V311] {
+            assert_eq!(written(packet, version), Err(EncodeError::NotInVersion));
+            assert_eq!(
+                refused(0xF0, &[], version),
+                DecodeError::ReservedPacketType(15)
+            );
+        }
+        let packet = Packet::Auth(Auth {
+            reason: ReasonCode::ReAuthenticate,
+            properties: NONE,
+        });
+        assert_eq!(
+            written(packet, V5),
+            Err(DecodeError::AuthenticationMethodMissing.into())
+        );
+    }
+}

@@ -147,3 +147,125 @@ impl<'a> ConnAck<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, read, refused, same, written};
+    use crate::{Packet, Property};
+
+    fn connack<'a>(session_present: bool, code: u8) -> ConnAck<'a> {
+        ConnAck {
+            session_present,
+            code,
+            properties: NONE,
+        }
+    }
+
+    #[test]
+    fn success() {
+        same(Packet::ConnAck(connack(false, 0)), V31, &[0x20, 2, 0, 0]);
+        same(Packet::ConnAck(connack(false, 0)), V311, &[0x20, 2, 0, 0]);
+        same(Packet::ConnAck(connack(true, 0)), V311, &[0x20, 2, 1, 0]);
+        same(Packet::ConnAck(connack(true, 0)), V5, &[0x20, 3, 1, 0, 0]);
+    }
+
+    #[test]
+    fn refusals() {
+        for code in 1..=5 {
+            same(
+                Packet::ConnAck(connack(false, code)),
+                V31,
+                &[0x20, 2, 0, code],
+            );
+            same(
+                Packet::ConnAck(connack(false, code)),
+                V311,
+                &[0x20, 2, 0, code],
+            );
+        }
+        same(
+            Packet::ConnAck(connack(false, 0x87)),
+            V5,
+            &[0x20, 3, 0, 0x87, 0],
+        );
+    }
+
+    #[test]
+    fn what_a_server_tells_about_itself() {
+        let properties = buffer(&[
+            Property::ReceiveMaximum(20),
+            Property::MaximumQoS(1),
+            Property::AssignedClientIdentifier("x"),
+            Property::ServerKeepAlive(60),
+            Property::SharedSubscriptionAvailable(true),
+        ]);
+        let packet = ConnAck {
+            properties: properties.as_properties(),
+            ..connack(false, 0)
+        };
+        let bytes = [
+            0x20, 17, 0, 0, 14, 0x21, 0, 20, 0x24, 1, 0x12, 0, 1, b'x', 0x13, 0, 60, 0x2A, 1,
+        ];
+        same(Packet::ConnAck(packet), V5, &bytes);
+        let bytes = written(Packet::ConnAck(packet), V311);
+        assert_eq!(bytes.as_deref(), Ok(&[0x20, 2, 0, 0][..]));
+    }
+
+    #[test]
+    fn version_3_1_does_not_use_the_first_byte() {
+        assert_eq!(
+            read(&[0x20, 2, 0xFF, 0], V31),
+            Ok(Packet::ConnAck(connack(false, 0)))
+        );
+        let bytes = written(Packet::ConnAck(connack(true, 0)), V31);
+        assert_eq!(bytes.as_deref(), Ok(&[0x20, 2, 0, 0][..]));
+    }
+
+    #[test]
+    fn a_server_of_3_refuses_5_in_its_own_way() {
+        assert_eq!(
+            read(&[0x20, 2, 0, 1], V5),
+            Ok(Packet::ConnAck(connack(false, 1)))
+        );
+        assert_eq!(refused(0x20, &[0, 2], V5), DecodeError::Truncated);
+        assert_eq!(refused(0x20, &[0, 1, 0], V5), DecodeError::ReasonCode(1));
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(refused(0x20, &[2, 0], V311), DecodeError::ConnAckFlags(2));
+        assert_eq!(
+            refused(0x20, &[0x81, 0, 0], V5),
+            DecodeError::ConnAckFlags(0x81)
+        );
+        assert_eq!(refused(0x20, &[0, 6], V311), DecodeError::ReasonCode(6));
+        assert_eq!(
+            refused(0x20, &[0, 0x8B, 0], V5),
+            DecodeError::ReasonCode(0x8B)
+        );
+        assert_eq!(
+            refused(0x20, &[1, 5], V311),
+            DecodeError::SessionPresentWithRefusal
+        );
+        assert_eq!(
+            refused(0x20, &[1, 0x87, 0], V5),
+            DecodeError::SessionPresentWithRefusal
+        );
+        assert_eq!(refused(0x20, &[0, 0, 0], V311), DecodeError::TrailingBytes);
+        assert_eq!(refused(0x20, &[0], V311), DecodeError::Truncated);
+        let wrong = Packet::ConnAck(connack(true, 5));
+        assert_eq!(
+            written(wrong, V311),
+            Err(DecodeError::SessionPresentWithRefusal.into())
+        );
+        assert_eq!(
+            written(Packet::ConnAck(connack(false, 5)), V5),
+            Err(DecodeError::ReasonCode(5).into())
+        );
+        assert_eq!(
+            written(Packet::ConnAck(connack(false, 0x87)), V311),
+            Err(DecodeError::ReasonCode(0x87).into())
+        );
+    }
+}

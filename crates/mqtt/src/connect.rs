@@ -222,7 +222,7 @@ fn parse_properties<'a>(
 }
 
 fn will_qos(flags: u8) -> Result<QoS, DecodeError> {
-    QoS::try_from((flags & WILL_QOS) >> 3)
+    QoS::try_from((flags & WILL_QOS) >> 3).map_err(|_| DecodeError::WillQoS)
 }
 
 /// What the Connect Flags may be. 3.1 disregards the reserved flag and the flags of a Will that is not there.
@@ -244,3 +244,6 @@ fn check_flags(flags: u8, version: Version) -> Result<(), DecodeError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -68,3 +68,63 @@ impl<'a> Disconnect<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{V5, V31, V311, buffer, read, refused, same, written};
+    use crate::{Packet, Property};
+
+    #[test]
+    fn success_has_no_body() {
+        let packet = Packet::Disconnect(Disconnect::new(ReasonCode::NORMAL_DISCONNECTION));
+        for version in [V31, V311, V5] {
+            same(packet, version, &[0xE0, 0]);
+        }
+        assert_eq!(read(&[0xE0, 1, 0], V5), Ok(packet));
+        assert_eq!(read(&[0xE0, 2, 0, 0], V5), Ok(packet));
+    }
+
+    #[test]
+    fn a_reason_alone() {
+        let packet = Disconnect::new(ReasonCode::DisconnectWithWillMessage);
+        same(Packet::Disconnect(packet), V5, &[0xE0, 1, 0x04]);
+        assert_eq!(
+            written(Packet::Disconnect(packet), V311).as_deref(),
+            Ok(&[0xE0, 0][..])
+        );
+    }
+
+    #[test]
+    fn a_reason_with_properties() {
+        let properties = buffer(&[Property::SessionExpiryInterval(5)]);
+        let packet = Disconnect {
+            properties: properties.as_properties(),
+            ..Disconnect::new(ReasonCode::Success)
+        };
+        same(
+            Packet::Disconnect(packet),
+            V5,
+            &[0xE0, 7, 0, 5, 0x11, 0, 0, 0, 5],
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(refused(0xE0, &[0], V311), DecodeError::TrailingBytes);
+        assert_eq!(refused(0xE0, &[0], V31), DecodeError::TrailingBytes);
+        assert_eq!(refused(0xE0, &[0, 0, 0], V5), DecodeError::TrailingBytes);
+        assert_eq!(refused(0xE0, &[0x01], V5), DecodeError::ReasonCode(0x01));
+        assert_eq!(refused(0xE0, &[0x04, 1], V5), DecodeError::Truncated);
+        assert_eq!(refused(0xE1, &[], V5), DecodeError::FixedHeaderFlags(0xE1));
+        assert_eq!(
+            refused(0xE1, &[], V311),
+            DecodeError::FixedHeaderFlags(0xE1)
+        );
+        let packet = Disconnect::new(ReasonCode::Banned);
+        assert_eq!(
+            written(Packet::Disconnect(packet), V5),
+            Err(DecodeError::ReasonCode(0x8A).into())
+        );
+    }
+}

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{PropertyIdentifier, ReasonCode, TopicError};
+use crate::{PacketType, PropertyIdentifier, ReasonCode, TopicError};
 
 /// Why the bytes are no packet. Whatever it is, the connection is closed [MQTT-4.13.1-1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub enum DecodeError {
     TopicFilter(TopicError),
     /// The QoS is 3.
     QoS,
+    /// The Will QoS is 3.
+    WillQoS,
     /// A PUBLISH has DUP and QoS 0.
     DupWithQoS0,
     /// A PUBLISH has neither a Topic Name nor a Topic Alias.
@@ -60,11 +62,11 @@ pub enum DecodeError {
     SessionPresentWithRefusal,
     /// The packet type does not have this Reason Code or return code.
     ReasonCode(u8),
-    /// SUBSCRIBE or UNSUBSCRIBE without a Topic Filter.
-    NoFilters,
-    /// SUBACK or UNSUBACK without a Reason Code.
+    /// A SUBSCRIBE or UNSUBSCRIBE without a Topic Filter.
+    NoFilters(PacketType),
+    /// A SUBACK or UNSUBACK without a Reason Code.
     NoReasonCodes,
-    /// Reserved bits of the Subscription Options are set, or Retain Handling is 3.
+    /// Reserved bits of the Subscription Options are set, or QoS or Retain Handling is 3.
     SubscriptionOptions(u8),
     /// No Local is set on a Shared Subscription.
     NoLocalOnShared,
@@ -87,7 +89,13 @@ impl DecodeError {
     pub const fn reason_code(self) -> ReasonCode {
         match self {
             Self::PacketTooLarge { .. } => ReasonCode::PacketTooLarge,
-            Self::UnsupportedProtocolVersion(_) => ReasonCode::UnsupportedProtocolVersion,
+            // So may a server answer that wants to be seen as one of MQTT (section 3.1.2.1).
+            Self::ProtocolName | Self::UnsupportedProtocolVersion(_) => {
+                ReasonCode::UnsupportedProtocolVersion
+            }
+            Self::SubscriptionOptions(byte) if byte & 0b1100_0000 != 0 => {
+                ReasonCode::MalformedPacket
+            }
             Self::TopicName(TopicError::Nul) | Self::TopicFilter(TopicError::Nul) => {
                 ReasonCode::MalformedPacket
             }
@@ -97,7 +105,8 @@ impl DecodeError {
             Self::TopicMissing
             | Self::SessionPresentWithRefusal
             | Self::ReasonCode(_)
-            | Self::NoFilters
+            | Self::NoFilters(_)
+            | Self::SubscriptionOptions(_)
             | Self::NoReasonCodes
             | Self::NoLocalOnShared
             | Self::PropertyTwice(_)
@@ -123,6 +132,7 @@ impl DecodeError {
             Self::PacketIdentifierZero => "MQTT-2.2.1-3",
             Self::TopicName(error) | Self::TopicFilter(error) => error.statement(),
             Self::QoS => "MQTT-3.3.1-4",
+            Self::WillQoS => "MQTT-3.1.2-12",
             Self::DupWithQoS0 => "MQTT-3.3.1-2",
             Self::TopicMissing => "MQTT 3.3.2.1",
             Self::ProtocolName => "MQTT-3.1.2-1",
@@ -134,7 +144,8 @@ impl DecodeError {
             Self::ConnAckFlags(_) => "MQTT-3.2.2-1",
             Self::SessionPresentWithRefusal => "MQTT-3.2.2-6",
             Self::ReasonCode(_) => "MQTT 2.4",
-            Self::NoFilters => "MQTT-3.8.3-2",
+            Self::NoFilters(PacketType::Unsubscribe) => "MQTT-3.10.3-2",
+            Self::NoFilters(_) => "MQTT-3.8.3-2",
             Self::NoReasonCodes => "MQTT-3.8.4-6",
             Self::SubscriptionOptions(_) => "MQTT-3.8.3-5",
             Self::NoLocalOnShared => "MQTT-3.8.3-4",
@@ -213,6 +224,7 @@ impl fmt::Display for DecodeError {
                     "the property {property} has a value that is not allowed"
                 );
             }
+            Self::NoFilters(packet) => return write!(formatter, "{packet} has no topic filter"),
             Self::RemainingLengthTooLong => "the remaining length has more than four bytes",
             Self::VariableByteIntegerTooLong => "a variable byte integer has more than four bytes",
             Self::VariableByteIntegerNotMinimal => {
@@ -224,6 +236,7 @@ impl fmt::Display for DecodeError {
             Self::NulInString => "a string contains the character U+0000",
             Self::PacketIdentifierZero => "the packet identifier is 0",
             Self::QoS => "the QoS is 3",
+            Self::WillQoS => "the will QoS is 3",
             Self::DupWithQoS0 => "DUP is set with QoS 0",
             Self::TopicMissing => "neither a topic name nor a topic alias is there",
             Self::ProtocolName => "the protocol name is not MQTT",
@@ -231,7 +244,7 @@ impl fmt::Display for DecodeError {
             Self::WillFlagsWithoutWill => "will QoS or will retain is set without a will",
             Self::PasswordWithoutUserName => "a password is there without a user name",
             Self::SessionPresentWithRefusal => "a refusing CONNACK says that a session is present",
-            Self::NoFilters => "no topic filter is there",
+
             Self::NoReasonCodes => "no reason code is there",
             Self::NoLocalOnShared => "no local is set on a shared subscription",
             Self::AuthenticationDataWithoutMethod => {
@@ -279,3 +292,95 @@ impl fmt::Display for EncodeError {
 }
 
 impl std::error::Error for EncodeError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_says_what_is_wrong() {
+        let property = PropertyIdentifier::TopicAlias;
+        let cases = [
+            (
+                DecodeError::PacketTooLarge { size: 9, limit: 8 },
+                "the packet has 9 bytes, more than the limit of 8",
+            ),
+            (
+                DecodeError::TopicName(TopicError::Empty),
+                "the topic name is not valid: it is empty",
+            ),
+            (
+                DecodeError::PropertyTwice(property),
+                "the property Topic Alias is there twice",
+            ),
+            (
+                DecodeError::UnsupportedProtocolVersion(6),
+                "protocol version 6 is not supported",
+            ),
+            (
+                DecodeError::NoFilters(PacketType::Unsubscribe),
+                "UNSUBSCRIBE has no topic filter",
+            ),
+            (
+                DecodeError::FixedHeaderFlags(0x8),
+                "the flags of the fixed header are wrong (first byte 0x08)",
+            ),
+        ];
+        for (error, words) in cases {
+            assert_eq!(error.to_string(), words);
+            assert_eq!(EncodeError::from(error).to_string(), words);
+        }
+    }
+
+    #[test]
+    fn reason_codes_can_be_sent() {
+        let codes = [
+            (DecodeError::Truncated, ReasonCode::MalformedPacket),
+            (DecodeError::NotUtf8, ReasonCode::MalformedPacket),
+            (
+                DecodeError::PropertyTwice(PropertyIdentifier::TopicAlias),
+                ReasonCode::ProtocolError,
+            ),
+            (
+                DecodeError::PropertyValue(PropertyIdentifier::ReceiveMaximum),
+                ReasonCode::ProtocolError,
+            ),
+            (
+                DecodeError::PropertyNotAllowed(PropertyIdentifier::TopicAlias),
+                ReasonCode::MalformedPacket,
+            ),
+            (
+                DecodeError::TopicFilter(TopicError::ShareName),
+                ReasonCode::TopicFilterInvalid,
+            ),
+            (
+                DecodeError::PacketTooLarge { size: 2, limit: 1 },
+                ReasonCode::PacketTooLarge,
+            ),
+            (
+                DecodeError::UnsupportedProtocolVersion(3),
+                ReasonCode::UnsupportedProtocolVersion,
+            ),
+        ];
+        for (error, code) in codes {
+            assert_eq!(error.reason_code(), code);
+        }
+    }
+
+    #[test]
+    fn statements_are_those_of_5() {
+        assert_eq!(DecodeError::NotUtf8.statement(), "MQTT-1.5.4-1");
+        assert_eq!(
+            DecodeError::VariableByteIntegerNotMinimal.statement(),
+            "MQTT-1.5.5-1"
+        );
+        assert_eq!(
+            DecodeError::TopicName(TopicError::WildcardInName).statement(),
+            "MQTT-3.3.2-2"
+        );
+        assert_eq!(
+            DecodeError::NoFilters(PacketType::Subscribe).statement(),
+            "MQTT-3.8.3-2"
+        );
+    }
+}

@@ -119,3 +119,166 @@ impl fmt::Display for TopicFilter<'_> {
         formatter.write_str(self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn matches(filter: &str, name: &str) -> bool {
+        let filter = TopicFilter::new(filter).expect("a topic filter");
+        filter.matches(TopicName::new(name).expect("a topic name"))
+    }
+
+    #[test]
+    fn the_multi_level_wildcard_of_the_standard() {
+        let filter = "sport/tennis/player1/#";
+        assert!(matches(filter, "sport/tennis/player1"));
+        assert!(matches(filter, "sport/tennis/player1/ranking"));
+        assert!(matches(filter, "sport/tennis/player1/score/wimbledon"));
+        assert!(!matches(filter, "sport/tennis/player2"));
+        assert!(!matches(filter, "sport/tennis"));
+        assert!(matches("sport/#", "sport"));
+        assert!(matches("#", "a"));
+        assert!(matches("#", "/"));
+    }
+
+    #[test]
+    fn the_single_level_wildcard_of_the_standard() {
+        assert!(matches("sport/tennis/+", "sport/tennis/player1"));
+        assert!(matches("sport/tennis/+", "sport/tennis/player2"));
+        assert!(!matches("sport/tennis/+", "sport/tennis/player1/ranking"));
+        assert!(!matches("sport/+", "sport"));
+        assert!(matches("sport/+", "sport/"));
+        assert!(matches("+/+", "/finance"));
+        assert!(matches("/+", "/finance"));
+        assert!(!matches("+", "/finance"));
+        assert!(matches("+/tennis/#", "sport/tennis"));
+        assert!(matches("+/#", "sport"));
+        assert!(matches("a/+/c", "a//c"));
+    }
+
+    #[test]
+    fn a_leading_wildcard_does_not_match_dollar_topics() {
+        for filter in ["#", "+/monitor/Clients", "+/#", "+"] {
+            assert!(!matches(filter, "$SYS/monitor/Clients"));
+            assert!(!matches(filter, "$SYS"));
+        }
+        assert!(matches("$SYS/#", "$SYS/monitor/Clients"));
+        assert!(matches("$SYS/#", "$SYS"));
+        assert!(matches("$SYS/monitor/+", "$SYS/monitor/Clients"));
+        // The rule is about the first character of the name alone.
+        assert!(matches("+/$SYS", "a/$SYS"));
+        assert!(matches("a/#", "a/$SYS"));
+    }
+
+    #[test]
+    fn characters_are_compared_as_they_are() {
+        assert!(!matches("ACCOUNTS", "Accounts"));
+        assert!(!matches("a", "a/"));
+        assert!(!matches("a", "/a"));
+        // U+00E4 and a with U+0308 look alike.
+        assert!(!matches("\u{E4}", "a\u{308}"));
+        assert!(!matches("abc", "ab"));
+        assert!(!matches("ab", "abc"));
+    }
+
+    #[test]
+    fn wildcards_have_their_place() {
+        for filter in [
+            "#",
+            "+",
+            "/#",
+            "+/+",
+            "a/+/b/#",
+            "/",
+            "//",
+            "+/tennis/#",
+            "$SYS/#",
+            "a b",
+            "ü/#",
+        ] {
+            assert!(TopicFilter::new(filter).is_ok(), "{filter}");
+        }
+        for filter in [
+            "sport/tennis#",
+            "sport/tennis/#/ranking",
+            "#/",
+            "##",
+            "#/#",
+            "a#/b",
+            "+#",
+        ] {
+            assert_eq!(
+                TopicFilter::new(filter),
+                Err(TopicError::MultiLevelWildcard),
+                "{filter}"
+            );
+        }
+        for filter in ["sport+", "+a", "a/b+/c", "++"] {
+            assert_eq!(
+                TopicFilter::new(filter),
+                Err(TopicError::SingleLevelWildcard),
+                "{filter}"
+            );
+        }
+        assert_eq!(TopicFilter::new(""), Err(TopicError::Empty));
+        assert_eq!(TopicFilter::new("a\0/#"), Err(TopicError::Nul));
+        assert_eq!(
+            TopicFilter::new("a\u{7F}"),
+            Err(TopicError::ControlCharacter)
+        );
+        assert_eq!(
+            TopicFilter::new(&"a".repeat(65_536)),
+            Err(TopicError::TooLong)
+        );
+    }
+
+    #[test]
+    fn shared_subscriptions() {
+        let share = |filter| {
+            TopicFilter::new(filter).map(|filter| filter.share().map(|(n, f)| (n, f.as_str())))
+        };
+        assert_eq!(
+            share("$share/consumer1/sport/tennis/+"),
+            Ok(Some(("consumer1", "sport/tennis/+")))
+        );
+        assert_eq!(
+            share("$share/consumer1//finance"),
+            Ok(Some(("consumer1", "/finance")))
+        );
+        assert_eq!(share("$share/g/#"), Ok(Some(("g", "#"))));
+        assert_eq!(share("$share/g//"), Ok(Some(("g", "/"))));
+        // Without the slash it is an ordinary filter, and so is another case.
+        assert_eq!(share("$share"), Ok(None));
+        assert_eq!(share("$shared/a"), Ok(None));
+        assert_eq!(share("$SHARE/g/a"), Ok(None));
+        for filter in [
+            "$share/",
+            "$share//a",
+            "$share/+/a",
+            "$share/#",
+            "$share/g#/a",
+            "$share/a+b/c",
+        ] {
+            assert_eq!(share(filter), Err(TopicError::ShareName), "{filter}");
+        }
+        for filter in ["$share/g", "$share/g/"] {
+            assert_eq!(
+                share(filter),
+                Err(TopicError::ShareWithoutFilter),
+                "{filter}"
+            );
+        }
+        assert_eq!(share("$share/g/a#"), Err(TopicError::MultiLevelWildcard));
+        assert_eq!(share("$share/g/a+"), Err(TopicError::SingleLevelWildcard));
+    }
+
+    #[test]
+    fn a_shared_subscription_matches_by_its_filter() {
+        assert!(matches("$share/g/sport/#", "sport/tennis"));
+        assert!(!matches("$share/g/sport/#", "$share/g/sport/tennis"));
+        assert!(!matches("$share/g/#", "$SYS/uptime"));
+        assert!(matches("$share/g/$SYS/#", "$SYS/uptime"));
+    }
+}

@@ -53,3 +53,71 @@ pub fn frame(input: &[u8], max_packet_size: u32) -> Result<Option<Frame>, Decode
         total_len: size as usize,
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NO_LIMIT: u32 = MAX_PACKET_SIZE;
+
+    #[test]
+    fn the_header_is_enough() {
+        let expected = Frame {
+            first_byte: 0x30,
+            header_len: 3,
+            total_len: 3 + 16_383,
+        };
+        assert_eq!(frame(&[0x30, 0xFF, 0x7F], NO_LIMIT), Ok(Some(expected)));
+        assert!(expected.is_minimal());
+    }
+
+    #[test]
+    fn a_part_of_the_header_is_waited_for() {
+        for input in [&[][..], &[0x30], &[0x30, 0x80], &[0x30, 0xFF, 0xFF, 0xFF]] {
+            assert_eq!(frame(input, NO_LIMIT), Ok(None));
+        }
+    }
+
+    #[test]
+    fn the_largest_packet_fits() {
+        let largest = frame(&[0x30, 0xFF, 0xFF, 0xFF, 0x7F], NO_LIMIT)
+            .expect("legal")
+            .expect("complete");
+        assert_eq!(largest.total_len, 268_435_460);
+    }
+
+    #[test]
+    fn a_fifth_byte_of_remaining_length_is_refused() {
+        let refused = Err(DecodeError::RemainingLengthTooLong);
+        assert_eq!(frame(&[0x30, 0x80, 0x80, 0x80, 0x80], NO_LIMIT), refused);
+    }
+
+    #[test]
+    fn the_limit_counts_the_fixed_header() {
+        // Two bytes of header and ten of body.
+        assert!(frame(&[0x30, 10], 12).is_ok());
+        let refused = Err(DecodeError::PacketTooLarge {
+            size: 12,
+            limit: 11,
+        });
+        assert_eq!(frame(&[0x30, 10], 11), refused);
+    }
+
+    #[test]
+    fn a_large_packet_is_refused_by_its_header_alone() {
+        let refused = Err(DecodeError::PacketTooLarge {
+            size: 268_435_460,
+            limit: 1 << 20,
+        });
+        assert_eq!(frame(&[0x10, 0xFF, 0xFF, 0xFF, 0x7F], 1 << 20), refused);
+    }
+
+    #[test]
+    fn padding_is_seen() {
+        let padded = frame(&[0xC0, 0x80, 0x00], NO_LIMIT)
+            .expect("legal")
+            .expect("complete");
+        assert_eq!((padded.header_len, padded.total_len), (3, 3));
+        assert!(!padded.is_minimal());
+    }
+}

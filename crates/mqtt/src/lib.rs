@@ -30,6 +30,8 @@ mod unsuback;
 mod unsubscribe;
 mod varint;
 mod version;
+#[cfg(test)]
+mod wire;
 mod writer;
 
 pub use ack::{Ack, AckType};

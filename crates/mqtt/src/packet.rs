@@ -173,3 +173,122 @@ impl Packet<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{V5, V31, V311, read, refused, same};
+    use crate::{Ack, MAX_PACKET_SIZE};
+
+    #[test]
+    fn pings() {
+        for version in [V31, V311, V5] {
+            same(Packet::PingReq, version, &[0xC0, 0]);
+            same(Packet::PingResp, version, &[0xD0, 0]);
+            assert_eq!(refused(0xC0, &[0], version), DecodeError::TrailingBytes);
+            assert_eq!(refused(0xD0, &[0], version), DecodeError::TrailingBytes);
+        }
+    }
+
+    #[test]
+    fn packets_follow_one_another() {
+        let input = [0xC0, 0, 0x40, 2, 0, 1, 0xD0];
+        let (first, used) = decode(&input, V311, MAX_PACKET_SIZE)
+            .expect("legal")
+            .expect("complete");
+        assert_eq!((first, used), (Packet::PingReq, 2));
+        let (second, used) = decode(&input[2..], V311, MAX_PACKET_SIZE)
+            .expect("legal")
+            .expect("complete");
+        let one = crate::PacketIdentifier::MIN;
+        assert_eq!((second, used), (Packet::PubAck(Ack::new(one)), 4));
+        assert_eq!(decode(&input[6..], V311, MAX_PACKET_SIZE), Ok(None));
+        assert_eq!(decode(&[], V311, MAX_PACKET_SIZE), Ok(None));
+    }
+
+    #[test]
+    fn flags_are_fixed_and_seen_in_the_first_byte() {
+        for first_byte in 0..=u8::MAX {
+            let fits = matches!(
+                first_byte,
+                0x10 | 0x20 | 0x30..=0x35 | 0x3A..=0x3D | 0x40 | 0x50 | 0x62 | 0x70 | 0x82 | 0x90 | 0xA2 | 0xB0 | 0xC0
+                    | 0xD0 | 0xE0
+            );
+            for (version, fits) in [(V311, fits), (V5, fits || first_byte == 0xF0)] {
+                let input = [first_byte];
+                let decoded = decode(&input, version, MAX_PACKET_SIZE);
+                assert_eq!(decoded == Ok(None), fits, "{first_byte:02x}: {decoded:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn version_3_1_resends_more_than_publish() {
+        let (packet, _) = decode(b"\x8A\x06\x00\x01\x00\x01a\x00", V31, MAX_PACKET_SIZE)
+            .expect("legal")
+            .expect("all");
+        assert_eq!(packet.packet_type(), PacketType::Subscribe);
+        assert!(decode(&[0x6A, 2, 0, 1], V31, MAX_PACKET_SIZE).is_ok());
+        assert_eq!(
+            decode(&[0x6A, 2, 0, 1], V311, MAX_PACKET_SIZE),
+            Err(DecodeError::FixedHeaderFlags(0x6A))
+        );
+        assert_eq!(
+            decode(&[0x18], V31, MAX_PACKET_SIZE),
+            Err(DecodeError::FixedHeaderFlags(0x18))
+        );
+    }
+
+    #[test]
+    fn reserved_types() {
+        for version in [V31, V311, V5] {
+            assert_eq!(
+                decode(&[0x00], version, MAX_PACKET_SIZE),
+                Err(DecodeError::ReservedPacketType(0))
+            );
+        }
+        assert_eq!(
+            decode(&[0xF0], V31, MAX_PACKET_SIZE),
+            Err(DecodeError::ReservedPacketType(15))
+        );
+    }
+
+    #[test]
+    fn a_large_packet_is_refused_before_it_is_there() {
+        // A Remaining Length of 1,000,000.
+        let refused = Err(DecodeError::PacketTooLarge {
+            size: 1_000_004,
+            limit: 1000,
+        });
+        assert_eq!(decode(&[0x30, 0xC0, 0x84, 0x3D], V311, 1000), refused);
+    }
+
+    #[test]
+    fn padding_of_the_remaining_length_is_refused_by_5_alone() {
+        assert_eq!(read(&[0xC0, 0x80, 0x00], V31), Ok(Packet::PingReq));
+        assert_eq!(
+            read(&[0xC0, 0x80, 0x80, 0x80, 0x00], V311),
+            Ok(Packet::PingReq)
+        );
+        let refused = Err(DecodeError::VariableByteIntegerNotMinimal);
+        assert_eq!(read(&[0xC0, 0x80, 0x00], V5), refused);
+        assert_eq!(
+            decode(&[0x30, 0x85, 0x00], V5, MAX_PACKET_SIZE).map(drop),
+            refused.map(drop)
+        );
+    }
+
+    #[test]
+    fn encoding_appends() {
+        let mut out = vec![1, 2, 3];
+        Packet::PingReq.encode(V5, &mut out).expect("legal");
+        Packet::PingResp.encode(V5, &mut out).expect("legal");
+        assert_eq!(out, [1, 2, 3, 0xC0, 0, 0xD0, 0]);
+    }
+
+    #[test]
+    fn no_variant_is_out_of_proportion() {
+        // A packet is moved around on the way of every PUBLISH.
+        assert!(size_of::<Packet<'_>>() <= 22 * size_of::<usize>());
+    }
+}

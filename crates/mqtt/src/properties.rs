@@ -206,3 +206,176 @@ impl PropertiesBuffer {
         Properties { bytes: &self.bytes }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PacketType;
+    use crate::packet_type::WILL;
+    use crate::wire::buffer;
+
+    const CONNECT: u16 = PacketType::Connect.bit();
+    const PUBLISH: u16 = PacketType::Publish.bit();
+
+    fn parse(bytes: &[u8], section: u16) -> Result<Properties<'_>, DecodeError> {
+        Properties::parse(&mut Reader::new(bytes), section)
+    }
+
+    #[test]
+    fn a_section_has_a_length() {
+        assert_eq!(parse(&[0], PUBLISH), Ok(Properties::EMPTY));
+        let properties = parse(&[3, 0x23, 0, 7, 0xFF], PUBLISH).expect("legal");
+        assert_eq!(properties.bytes(), [0x23, 0, 7]);
+        assert_eq!(properties.topic_alias(), Some(7));
+        assert_eq!(parse(&[3, 0x23, 0], PUBLISH), Err(DecodeError::Truncated));
+        assert_eq!(parse(&[], PUBLISH), Err(DecodeError::Truncated));
+        assert_eq!(
+            parse(&[0x80, 0], PUBLISH),
+            Err(DecodeError::VariableByteIntegerNotMinimal)
+        );
+        assert_eq!(
+            parse(&[0xFF; 5], PUBLISH),
+            Err(DecodeError::VariableByteIntegerTooLong)
+        );
+    }
+
+    #[test]
+    fn a_value_does_not_reach_beyond_the_section() {
+        assert_eq!(
+            parse(&[2, 0x23, 0, 7], PUBLISH),
+            Err(DecodeError::Truncated)
+        );
+        assert_eq!(
+            parse(&[3, 0x03, 0, 1, b'a'], PUBLISH),
+            Err(DecodeError::Truncated)
+        );
+        assert_eq!(
+            parse(&[1, 0x26, 0, 0, 0, 0], PUBLISH),
+            Err(DecodeError::Truncated)
+        );
+    }
+
+    #[test]
+    fn getters_find_their_property_among_others() {
+        let buffer = buffer(&[
+            Property::UserProperty("a", "1"),
+            Property::PayloadFormatIndicator(1),
+            Property::ContentType("text/plain"),
+            Property::SubscriptionIdentifier(300),
+            Property::CorrelationData(&[1, 2]),
+            Property::SubscriptionIdentifier(1),
+            Property::UserProperty("a", "2"),
+            Property::MessageExpiryInterval(60),
+        ]);
+        let properties = buffer.as_properties();
+        assert_eq!(properties.check(PUBLISH), Ok(()));
+        assert_eq!(properties.payload_format_indicator(), Some(1));
+        assert_eq!(properties.message_expiry_interval(), Some(60));
+        assert_eq!(properties.content_type(), Some("text/plain"));
+        assert_eq!(properties.correlation_data(), Some(&[1, 2][..]));
+        assert_eq!(properties.subscription_identifier(), Some(300));
+        assert_eq!(
+            properties.subscription_identifiers().collect::<Vec<_>>(),
+            [300, 1]
+        );
+        assert_eq!(
+            properties.user_properties().collect::<Vec<_>>(),
+            [("a", "1"), ("a", "2")]
+        );
+        assert_eq!(properties.topic_alias(), None);
+        assert_eq!(properties.iter().count(), 8);
+    }
+
+    #[test]
+    fn only_some_may_stand_twice() {
+        let twice = |property: Property<'_>, section| {
+            buffer(&[property, property]).as_properties().check(section)
+        };
+        let user = Property::UserProperty("a", "b");
+        assert_eq!(twice(user, CONNECT), Ok(()));
+        assert_eq!(twice(user, WILL), Ok(()));
+        let subscription = Property::SubscriptionIdentifier(1);
+        assert_eq!(twice(subscription, PUBLISH), Ok(()));
+        let refused = Err(DecodeError::PropertyTwice(Id::SubscriptionIdentifier));
+        assert_eq!(twice(subscription, PacketType::Subscribe.bit()), refused);
+        let refused = Err(DecodeError::PropertyTwice(Id::TopicAlias));
+        assert_eq!(twice(Property::TopicAlias(1), PUBLISH), refused);
+        let refused = Err(DecodeError::PropertyTwice(Id::ReceiveMaximum));
+        assert_eq!(twice(Property::ReceiveMaximum(1), CONNECT), refused);
+    }
+
+    #[test]
+    fn values_and_identifiers_are_checked() {
+        assert_eq!(
+            parse(&[3, 0x23, 0, 0], PUBLISH),
+            Err(DecodeError::PropertyValue(Id::TopicAlias))
+        );
+        assert_eq!(
+            parse(&[2, 0x01, 2], PUBLISH),
+            Err(DecodeError::PropertyValue(Id::PayloadFormatIndicator))
+        );
+        assert_eq!(
+            parse(&[2, 0x17, 2], CONNECT),
+            Err(DecodeError::PropertyValue(Id::RequestProblemInformation))
+        );
+        assert_eq!(
+            parse(&[2, 0x7F, 2], CONNECT),
+            Err(DecodeError::PropertyUnknown(0x7F))
+        );
+        assert_eq!(
+            parse(&[2, 0x0B, 0], PUBLISH),
+            Err(DecodeError::PropertyValue(Id::SubscriptionIdentifier))
+        );
+        assert_eq!(
+            parse(&[3, 0x0B, 0x81, 0], PUBLISH),
+            Err(DecodeError::VariableByteIntegerNotMinimal)
+        );
+        assert_eq!(
+            parse(&[4, 0x08, 0, 1, b'+'], PUBLISH),
+            Err(DecodeError::PropertyValue(Id::ResponseTopic))
+        );
+        assert_eq!(
+            parse(&[4, 0x03, 0, 1, 0xFF], PUBLISH),
+            Err(DecodeError::NotUtf8)
+        );
+        assert_eq!(
+            parse(&[6, 0x26, 0, 0, 0, 1, 0], PUBLISH),
+            Err(DecodeError::NulInString)
+        );
+    }
+
+    #[test]
+    fn authentication_data_needs_a_method() {
+        let data = Property::AuthenticationData(&[1]);
+        let alone = buffer(&[data]);
+        let refused = Err(DecodeError::AuthenticationDataWithoutMethod);
+        assert_eq!(alone.as_properties().check(CONNECT), refused);
+        let both = buffer(&[data, Property::AuthenticationMethod("SCRAM-SHA-256")]);
+        assert_eq!(both.as_properties().check(CONNECT), Ok(()));
+    }
+
+    #[test]
+    fn bytes_of_unknown_origin_do_no_harm() {
+        for bytes in [
+            &[0x26, 0][..],
+            &[0xFF],
+            &[0x03, 0, 1, 0xFF],
+            &[0x0B, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF],
+        ] {
+            let properties = Properties::from_valid(bytes);
+            assert_eq!(properties.iter().count(), 0);
+            assert_eq!(properties.user_properties().count(), 0);
+            assert_eq!(properties.reason_string(), None);
+            assert!(properties.check(PUBLISH).is_err());
+        }
+    }
+
+    #[test]
+    fn a_buffer_can_be_used_again() {
+        let mut buffer = buffer(&[Property::TopicAlias(1)]);
+        assert!(buffer.push(Property::TopicAlias(0)).is_err());
+        assert_eq!(buffer.as_properties().bytes(), [0x23, 0, 1]);
+        buffer.clear();
+        assert!(buffer.as_properties().is_empty());
+    }
+}

@@ -373,3 +373,6 @@ impl<'a> Property<'a> {
         Ok(written?)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,3 +147,225 @@ impl<'a> Publish<'a> {
         Ok(self.check_topic(version)?)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, identifier, read, refused, same, written};
+    use crate::{Packet, Property, PropertyIdentifier, TopicError};
+
+    fn topic(name: &str) -> Option<TopicName<'_>> {
+        Some(TopicName::new(name).expect("a topic name"))
+    }
+
+    fn qos0<'a>(name: &'a str, payload: &'a [u8]) -> Publish<'a> {
+        Publish {
+            dup: false,
+            qos: QoS::AtMostOnce,
+            retain: false,
+            topic: topic(name),
+            packet_identifier: None,
+            properties: NONE,
+            payload,
+        }
+    }
+
+    #[test]
+    fn qos_0_in_each_version() {
+        let packet = Packet::Publish(qos0("a/b", b"hello"));
+        for version in [V31, V311] {
+            same(packet, version, b"\x30\x0A\x00\x03a/bhello");
+        }
+        same(packet, V5, b"\x30\x0B\x00\x03a/b\x00hello");
+    }
+
+    #[test]
+    fn the_example_of_the_standard() {
+        // Section 3.3.2.4: topic a/b, identifier 10, no properties.
+        let packet = Publish {
+            qos: QoS::AtLeastOnce,
+            packet_identifier: Some(identifier(10)),
+            ..qos0("a/b", b"")
+        };
+        same(
+            Packet::Publish(packet),
+            V5,
+            b"\x32\x08\x00\x03a/b\x00\x0A\x00",
+        );
+        same(
+            Packet::Publish(packet),
+            V311,
+            b"\x32\x07\x00\x03a/b\x00\x0A",
+        );
+    }
+
+    #[test]
+    fn all_flags() {
+        let packet = Publish {
+            dup: true,
+            qos: QoS::ExactlyOnce,
+            retain: true,
+            packet_identifier: Some(identifier(0xABCD)),
+            ..qos0("t", &[0x00, 0xFF])
+        };
+        for version in [V31, V311] {
+            same(
+                Packet::Publish(packet),
+                version,
+                b"\x3D\x07\x00\x01t\xAB\xCD\x00\xFF",
+            );
+        }
+    }
+
+    #[test]
+    fn properties_of_5_are_left_out_in_3() {
+        let properties = buffer(&[
+            Property::MessageExpiryInterval(60),
+            Property::UserProperty("k", "v"),
+        ]);
+        let packet = Publish {
+            properties: properties.as_properties(),
+            ..qos0("t", b"x")
+        };
+        same(
+            Packet::Publish(packet),
+            V5,
+            b"\x30\x11\x00\x01t\x0C\x02\x00\x00\x00\x3C\x26\x00\x01k\x00\x01vx",
+        );
+        assert_eq!(
+            written(Packet::Publish(packet), V311).as_deref(),
+            Ok(&b"\x30\x04\x00\x01tx"[..])
+        );
+        assert_eq!(packet.encoded_len(V311), 6);
+    }
+
+    #[test]
+    fn an_alias_may_stand_for_the_topic_in_5_only() {
+        let properties = buffer(&[Property::TopicAlias(3)]);
+        let packet = Publish {
+            topic: None,
+            properties: properties.as_properties(),
+            ..qos0("t", b"x")
+        };
+        same(
+            Packet::Publish(packet),
+            V5,
+            b"\x30\x07\x00\x00\x03\x23\x00\x03x",
+        );
+        assert_eq!(
+            written(Packet::Publish(packet), V311),
+            Err(DecodeError::TopicMissing.into())
+        );
+        assert_eq!(refused(0x30, b"\x00\x00x", V311), DecodeError::TopicMissing);
+        assert_eq!(
+            refused(0x30, b"\x00\x00\x00x", V5),
+            DecodeError::TopicMissing
+        );
+        assert_eq!(
+            refused(0x30, b"\x00\x00\x03\x23\x00\x00", V5).reason_code(),
+            crate::ReasonCode::TopicAliasInvalid
+        );
+    }
+
+    #[test]
+    fn flags_that_do_not_exist() {
+        for version in [V31, V311, V5] {
+            assert_eq!(
+                refused(0x36, b"\x00\x01t\x00\x01\x00", version),
+                DecodeError::QoS
+            );
+            assert_eq!(
+                refused(0x3E, b"\x00\x01t\x00\x01\x00", version),
+                DecodeError::QoS
+            );
+            assert_eq!(
+                refused(0x38, b"\x00\x01t\x00", version),
+                DecodeError::DupWithQoS0
+            );
+        }
+    }
+
+    #[test]
+    fn topics_and_identifiers_that_are_none() {
+        let wildcard = DecodeError::TopicName(TopicError::WildcardInName);
+        for version in [V31, V311, V5] {
+            assert_eq!(refused(0x30, b"\x00\x03a/+\x00", version), wildcard);
+            assert_eq!(refused(0x30, b"\x00\x01#\x00", version), wildcard);
+            assert_eq!(
+                refused(0x30, b"\x00\x01\xFF\x00", version),
+                DecodeError::NotUtf8
+            );
+            assert_eq!(
+                refused(0x30, b"\x00\x01\x00\x00", version),
+                DecodeError::TopicName(TopicError::Nul)
+            );
+            assert_eq!(
+                refused(0x32, b"\x00\x01t\x00\x00\x00", version),
+                DecodeError::PacketIdentifierZero
+            );
+            assert_eq!(
+                refused(0x32, b"\x00\x01t\x00", version),
+                DecodeError::Truncated
+            );
+            assert_eq!(refused(0x30, b"\x00\x05t", version), DecodeError::Truncated);
+            assert_eq!(refused(0x30, b"", version), DecodeError::Truncated);
+        }
+        assert_eq!(refused(0x30, b"\x00\x01t", V5), DecodeError::Truncated);
+    }
+
+    #[test]
+    fn an_empty_payload_is_one() {
+        same(Packet::Publish(qos0("t", b"")), V311, b"\x30\x03\x00\x01t");
+        same(
+            Packet::Publish(Publish {
+                retain: true,
+                ..qos0("t", b"")
+            }),
+            V5,
+            b"\x31\x04\x00\x01t\x00",
+        );
+    }
+
+    #[test]
+    fn a_long_payload_takes_a_longer_header() {
+        let payload = [7; 200];
+        let bytes = written(Packet::Publish(qos0("t", &payload)), V311).expect("legal");
+        assert_eq!(bytes[..6], [0x30, 0xCB, 0x01, 0, 1, b't']);
+        assert_eq!(read(&bytes, V311), Ok(Packet::Publish(qos0("t", &payload))));
+    }
+
+    #[test]
+    fn what_is_not_written() {
+        let wrong = Publish {
+            packet_identifier: Some(identifier(1)),
+            ..qos0("t", b"")
+        };
+        assert_eq!(
+            written(Packet::Publish(wrong), V311),
+            Err(EncodeError::PacketIdentifier)
+        );
+        let wrong = Publish {
+            qos: QoS::AtLeastOnce,
+            ..qos0("t", b"")
+        };
+        assert_eq!(
+            written(Packet::Publish(wrong), V311),
+            Err(EncodeError::PacketIdentifier)
+        );
+        let wrong = Publish {
+            dup: true,
+            ..qos0("t", b"")
+        };
+        assert_eq!(
+            written(Packet::Publish(wrong), V5),
+            Err(DecodeError::DupWithQoS0.into())
+        );
+        let properties = buffer(&[Property::ReceiveMaximum(1)]);
+        let wrong = Publish {
+            properties: properties.as_properties(),
+            ..qos0("t", b"")
+        };
+        let refused = DecodeError::PropertyNotAllowed(PropertyIdentifier::ReceiveMaximum);
+        assert_eq!(written(Packet::Publish(wrong), V5), Err(refused.into()));
+    }
+}

@@ -164,3 +164,76 @@ impl fmt::Display for ReasonCode {
         formatter.write_str(self.words())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DecodeError;
+
+    fn codes_of(packet: PacketType) -> Vec<u8> {
+        (0..=u8::MAX)
+            .filter(|&byte| ReasonCode::parse(byte, packet).is_ok())
+            .collect()
+    }
+
+    #[test]
+    fn each_packet_has_the_codes_of_its_table() {
+        assert_eq!(
+            codes_of(PacketType::ConnAck),
+            [
+                0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90,
+                0x95, 0x97, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9F
+            ]
+        );
+        let publish = [0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+        assert_eq!(codes_of(PacketType::PubAck), publish);
+        assert_eq!(codes_of(PacketType::PubRec), publish);
+        assert_eq!(codes_of(PacketType::PubRel), [0x00, 0x92]);
+        assert_eq!(codes_of(PacketType::PubComp), [0x00, 0x92]);
+        let subscribe = [
+            0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2,
+        ];
+        assert_eq!(codes_of(PacketType::SubAck), subscribe);
+        assert_eq!(
+            codes_of(PacketType::UnsubAck),
+            [0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91]
+        );
+        assert_eq!(
+            codes_of(PacketType::Disconnect),
+            [
+                0x00, 0x04, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8C, 0x8D, 0x8E, 0x8F, 0x90,
+                0x93, 0x94, 0x95, 0x96, 0x97, 0x98, 0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0,
+                0xA1, 0xA2
+            ]
+        );
+        assert_eq!(codes_of(PacketType::Auth), [0x00, 0x18, 0x19]);
+        assert_eq!(codes_of(PacketType::Publish), []);
+    }
+
+    #[test]
+    fn the_standard_has_43_codes() {
+        let known: Vec<_> = (0..=u8::MAX)
+            .filter_map(|byte| ReasonCode::try_from(byte).ok())
+            .collect();
+        assert_eq!(known.len(), 43);
+        for code in known {
+            assert_eq!(ReasonCode::try_from(u8::from(code)), Ok(code));
+            assert_eq!(code.is_error(), u8::from(code) >= 0x80);
+        }
+        assert_eq!(
+            ReasonCode::try_from(0x03),
+            Err(DecodeError::ReasonCode(0x03))
+        );
+    }
+
+    #[test]
+    fn what_a_client_of_3_is_told() {
+        assert_eq!(
+            ReasonCode::Success.connect_return_code(),
+            Some(ConnectReturnCode::Accepted)
+        );
+        let told = ReasonCode::BadUserNameOrPassword.connect_return_code();
+        assert_eq!(told, Some(ConnectReturnCode::BadUserNameOrPassword));
+        assert_eq!(ReasonCode::MalformedPacket.connect_return_code(), None);
+    }
+}

@@ -87,3 +87,84 @@ impl<'a> SubAck<'a> {
         2 + properties + self.codes.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, identifier, refused, same, written};
+    use crate::{Packet, Property};
+
+    fn suback(codes: &[u8]) -> SubAck<'_> {
+        SubAck {
+            packet_identifier: identifier(10),
+            properties: NONE,
+            codes,
+        }
+    }
+
+    #[test]
+    fn granted_and_refused() {
+        // The example of 3.1.1 section 3.9.3: granted QoS 0, granted QoS 2, failure.
+        for version in [V31, V311] {
+            same(
+                Packet::SubAck(suback(&[0, 2, 0x80])),
+                version,
+                &[0x90, 5, 0, 10, 0, 2, 0x80],
+            );
+        }
+        same(
+            Packet::SubAck(suback(&[1, 0x87, 0x9E])),
+            V5,
+            &[0x90, 6, 0, 10, 0, 1, 0x87, 0x9E],
+        );
+    }
+
+    #[test]
+    fn properties() {
+        let properties = buffer(&[Property::UserProperty("a", "b")]);
+        let packet = SubAck {
+            properties: properties.as_properties(),
+            ..suback(&[0])
+        };
+        same(
+            Packet::SubAck(packet),
+            V5,
+            &[0x90, 11, 0, 10, 7, 0x26, 0, 1, b'a', 0, 1, b'b', 0],
+        );
+    }
+
+    #[test]
+    fn the_errors_of_5_are_one_in_3() {
+        let bytes = written(Packet::SubAck(suback(&[2, 0x87, 0xA2])), V311);
+        assert_eq!(bytes.as_deref(), Ok(&[0x90, 5, 0, 10, 2, 0x80, 0x80][..]));
+        assert_eq!(
+            refused(0x90, &[0, 10, 0x87], V311),
+            DecodeError::ReasonCode(0x87)
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(
+            refused(0x90, &[0, 0, 0], V311),
+            DecodeError::PacketIdentifierZero
+        );
+        assert_eq!(refused(0x90, &[0, 1], V311), DecodeError::NoReasonCodes);
+        assert_eq!(refused(0x90, &[0, 1, 0], V5), DecodeError::NoReasonCodes);
+        assert_eq!(refused(0x90, &[0, 1, 3], V311), DecodeError::ReasonCode(3));
+        assert_eq!(
+            refused(0x90, &[0, 1, 0, 0x8E], V5),
+            DecodeError::ReasonCode(0x8E)
+        );
+        for version in [V31, V311, V5] {
+            assert_eq!(
+                written(Packet::SubAck(suback(&[])), version),
+                Err(DecodeError::NoReasonCodes.into())
+            );
+            assert_eq!(
+                written(Packet::SubAck(suback(&[3])), version),
+                Err(DecodeError::ReasonCode(3).into())
+            );
+        }
+    }
+}

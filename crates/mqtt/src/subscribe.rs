@@ -56,7 +56,7 @@ impl SubscriptionOptions {
             _ => return Err(wrong),
         };
         Ok(Self {
-            qos: QoS::try_from(byte & QOS)?,
+            qos: QoS::try_from(byte & QOS).map_err(|_| wrong)?,
             no_local: byte & NO_LOCAL != 0,
             retain_as_published: byte & RETAIN_AS_PUBLISHED != 0,
             retain_handling,
@@ -100,7 +100,7 @@ impl<'a> Subscribe<'a> {
     /// Appends the packet; on an error `out` is as it was. In 3.x only the QoS of the options is written.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if self.filters.is_empty() {
-            return Err(DecodeError::NoFilters.into());
+            return Err(DecodeError::NoFilters(PacketType::Subscribe).into());
         }
         if version == Version::V5 {
             self.properties.check(SECTION)?;
@@ -156,7 +156,7 @@ impl<'a> Filters<'a> {
             len += 1;
         }
         if len == 0 {
-            Err(DecodeError::NoFilters)
+            Err(DecodeError::NoFilters(PacketType::Subscribe))
         } else {
             Ok(Self { bytes, len })
         }
@@ -242,3 +242,6 @@ impl FiltersBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,3 +176,92 @@ const fn is_refused(character: char) -> bool {
     let code = character as u32;
     matches!(code, 0x80..=0x9F | 0xFDD0..=0xFDEF) || code & 0xFFFE == 0xFFFE
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_topic_names_of_the_standard() {
+        for name in [
+            "sport/tennis/player1",
+            "/finance",
+            "/",
+            "//",
+            "ACCOUNTS",
+            "Accounts payable",
+            "$SYS/monitor",
+            " ",
+        ] {
+            assert_eq!(TopicName::new(name).map(TopicName::as_str), Ok(name));
+        }
+    }
+
+    #[test]
+    fn other_languages_are_welcome() {
+        for name in [
+            "küche/wärme",
+            "传感器/温度",
+            "\u{2A6D4}",
+            "\u{FEFF}a",
+            "\u{A0}",
+        ] {
+            assert!(TopicName::new(name).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
+    fn length() {
+        assert_eq!(TopicName::new(""), Err(TopicError::Empty));
+        assert!(TopicName::new(&"a".repeat(65_535)).is_ok());
+        assert_eq!(
+            TopicName::new(&"a".repeat(65_536)),
+            Err(TopicError::TooLong)
+        );
+    }
+
+    #[test]
+    fn wildcards_and_control_characters() {
+        for name in ["#", "+", "a/#", "a/+/b", "a#", "+a"] {
+            assert_eq!(
+                TopicName::new(name),
+                Err(TopicError::WildcardInName),
+                "{name}"
+            );
+        }
+        assert_eq!(TopicName::new("a\0b"), Err(TopicError::Nul));
+        for name in [
+            "\u{1}", "a\n", "\u{1F}", "\u{7F}", "\u{80}", "\u{9F}", "\u{FDD0}", "\u{FDEF}",
+            "\u{FFFE}",
+        ] {
+            assert_eq!(
+                TopicName::new(name),
+                Err(TopicError::ControlCharacter),
+                "{name:?}"
+            );
+        }
+        assert_eq!(
+            TopicName::new("ä/\u{10FFFF}"),
+            Err(TopicError::ControlCharacter)
+        );
+        assert!(TopicName::new("\u{FDCF}\u{FDF0}\u{FFFD}\u{10FFFD}").is_ok());
+    }
+
+    #[test]
+    fn levels_may_be_empty() {
+        let levels = |name| {
+            TopicName::new(name)
+                .expect("a topic name")
+                .levels()
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(levels("a/b"), ["a", "b"]);
+        assert_eq!(levels("/finance"), ["", "finance"]);
+        assert_eq!(levels("a//"), ["a", "", ""]);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8() {
+        assert_eq!(TopicName::parse(&[b'a', 0xFF]), Err(DecodeError::NotUtf8));
+    }
+}

@@ -84,3 +84,64 @@ impl<'a> UnsubAck<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, identifier, refused, same, written};
+    use crate::{Packet, Property};
+
+    fn unsuback(codes: &[u8]) -> UnsubAck<'_> {
+        UnsubAck {
+            packet_identifier: identifier(0x0102),
+            properties: NONE,
+            codes,
+        }
+    }
+
+    #[test]
+    fn codes_came_with_5() {
+        for version in [V31, V311] {
+            same(Packet::UnsubAck(unsuback(&[])), version, &[0xB0, 2, 1, 2]);
+            assert_eq!(
+                written(Packet::UnsubAck(unsuback(&[0])), version).as_deref(),
+                Ok(&[0xB0, 2, 1, 2][..])
+            );
+        }
+        same(
+            Packet::UnsubAck(unsuback(&[0, 0x11])),
+            V5,
+            &[0xB0, 5, 1, 2, 0, 0, 0x11],
+        );
+    }
+
+    #[test]
+    fn properties() {
+        let properties = buffer(&[Property::ReasonString("a")]);
+        let packet = UnsubAck {
+            properties: properties.as_properties(),
+            ..unsuback(&[0])
+        };
+        same(
+            Packet::UnsubAck(packet),
+            V5,
+            &[0xB0, 8, 1, 2, 4, 0x1F, 0, 1, b'a', 0],
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        assert_eq!(refused(0xB0, &[0, 1, 0], V311), DecodeError::TrailingBytes);
+        assert_eq!(
+            refused(0xB0, &[0, 0], V311),
+            DecodeError::PacketIdentifierZero
+        );
+        assert_eq!(refused(0xB0, &[0, 1], V5), DecodeError::Truncated);
+        assert_eq!(refused(0xB0, &[0, 1, 0], V5), DecodeError::NoReasonCodes);
+        assert_eq!(refused(0xB0, &[0, 1, 0, 2], V5), DecodeError::ReasonCode(2));
+        assert_eq!(
+            written(Packet::UnsubAck(unsuback(&[])), V5),
+            Err(DecodeError::NoReasonCodes.into())
+        );
+    }
+}

@@ -37,7 +37,7 @@ impl<'a> Unsubscribe<'a> {
     /// Appends the packet; on an error `out` is as it was.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if self.filters.is_empty() {
-            return Err(DecodeError::NoFilters.into());
+            return Err(DecodeError::NoFilters(PacketType::Unsubscribe).into());
         }
         if version == Version::V5 {
             self.properties.check(SECTION)?;
@@ -86,7 +86,7 @@ impl<'a> UnsubscribeFilters<'a> {
             len += 1;
         }
         if len == 0 {
-            Err(DecodeError::NoFilters)
+            Err(DecodeError::NoFilters(PacketType::Unsubscribe))
         } else {
             Ok(Self { bytes, len })
         }
@@ -150,5 +150,94 @@ impl UnsubscribeFiltersBuffer {
             bytes: &self.bytes,
             len: self.len,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{NONE, V5, V31, V311, buffer, identifier, refused, same, written};
+    use crate::{Packet, Property, TopicError};
+
+    fn filters(entries: &[&str]) -> UnsubscribeFiltersBuffer {
+        let mut buffer = UnsubscribeFiltersBuffer::new();
+        for filter in entries {
+            buffer
+                .push(TopicFilter::new(filter).expect("a topic filter"))
+                .expect("legal");
+        }
+        buffer
+    }
+
+    #[test]
+    fn the_example_of_the_standard() {
+        let filters = filters(&["a/b", "c/d"]);
+        let packet = Unsubscribe {
+            packet_identifier: identifier(10),
+            properties: NONE,
+            filters: filters.as_filters(),
+        };
+        let names: Vec<_> = packet.filters.iter().map(TopicFilter::as_str).collect();
+        assert_eq!(names, ["a/b", "c/d"]);
+        assert_eq!(packet.filters.len(), 2);
+        for version in [V31, V311] {
+            same(
+                Packet::Unsubscribe(packet),
+                version,
+                b"\xA2\x0C\x00\x0A\x00\x03a/b\x00\x03c/d",
+            );
+        }
+        same(
+            Packet::Unsubscribe(packet),
+            V5,
+            b"\xA2\x0D\x00\x0A\x00\x00\x03a/b\x00\x03c/d",
+        );
+    }
+
+    #[test]
+    fn properties() {
+        let properties = buffer(&[Property::UserProperty("a", "b")]);
+        let filters = filters(&["$share/g/#"]);
+        let packet = Unsubscribe {
+            packet_identifier: identifier(1),
+            properties: properties.as_properties(),
+            filters: filters.as_filters(),
+        };
+        same(
+            Packet::Unsubscribe(packet),
+            V5,
+            b"\xA2\x16\x00\x01\x07\x26\x00\x01a\x00\x01b\x00\x0A$share/g/#",
+        );
+    }
+
+    #[test]
+    fn what_is_refused() {
+        let none = DecodeError::NoFilters(PacketType::Unsubscribe);
+        assert_eq!(refused(0xA2, b"\x00\x01", V311), none);
+        assert_eq!(refused(0xA2, b"\x00\x01\x00", V5), none);
+        assert_eq!(none.statement(), "MQTT-3.10.3-2");
+        for version in [V31, V311] {
+            assert_eq!(
+                refused(0xA2, b"\x00\x00\x00\x01a", version),
+                DecodeError::PacketIdentifierZero
+            );
+            assert_eq!(
+                refused(0xA2, b"\x00\x01\x00\x02a", version),
+                DecodeError::Truncated
+            );
+            let wildcard = DecodeError::TopicFilter(TopicError::SingleLevelWildcard);
+            assert_eq!(refused(0xA2, b"\x00\x01\x00\x02a+", version), wildcard);
+        }
+        assert_eq!(
+            refused(0xA0, b"\x00\x01\x00\x01a", V311),
+            DecodeError::FixedHeaderFlags(0xA0)
+        );
+        let filters = UnsubscribeFiltersBuffer::new();
+        let packet = Unsubscribe {
+            packet_identifier: identifier(1),
+            properties: NONE,
+            filters: filters.as_filters(),
+        };
+        assert_eq!(written(Packet::Unsubscribe(packet), V311), Err(none.into()));
     }
 }

@@ -44,3 +44,52 @@ impl fmt::Display for Version {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::DecodeError;
+
+    #[test]
+    fn names_and_levels_belong_together() {
+        assert_eq!(Version::named(b"MQIsdp", 3), Ok(Version::V31));
+        assert_eq!(Version::named(b"MQTT", 4), Ok(Version::V311));
+        assert_eq!(Version::named(b"MQTT", 5), Ok(Version::V5));
+        for (name, level) in [
+            (b"MQTT".as_slice(), 3),
+            (b"MQIsdp", 4),
+            (b"MQIsdp", 5),
+            (b"MQTT", 6),
+            (b"MQTT", 0),
+        ] {
+            let expected = DecodeError::UnsupportedProtocolVersion(level);
+            assert_eq!(Version::named(name, level), Err(expected));
+        }
+    }
+
+    #[test]
+    fn the_bit_of_mosquitto_bridges_is_an_unsupported_version() {
+        let refused = DecodeError::UnsupportedProtocolVersion;
+        assert_eq!(Version::named(b"MQIsdp", 0x83), Err(refused(0x83)));
+        assert_eq!(Version::named(b"MQTT", 0x84), Err(refused(0x84)));
+    }
+
+    #[test]
+    fn another_name_is_another_error() {
+        for name in [
+            b"".as_slice(),
+            b"mqtt",
+            b"MQTT\0",
+            b"MQTTS",
+            b"HTTP",
+            b"mqisdp",
+        ] {
+            assert_eq!(Version::named(name, 4), Err(DecodeError::ProtocolName));
+        }
+    }
+
+    #[test]
+    fn newer_is_greater() {
+        assert!(Version::V31 < Version::V311 && Version::V311 < Version::V5);
+    }
+}
