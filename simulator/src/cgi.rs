@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -196,7 +196,14 @@ fn environment(call: &Call<'_>) -> Vec<(OsString, OsString)> {
         "SERVER_SOFTWARE",
         OsStr::new(concat!("simulator/", env!("CARGO_PKG_VERSION"))),
     );
-    set("SERVER_NAME", OsStr::new(&call.server.ip().to_string()));
+    // Brackets and all, section 4.1.14.
+    set(
+        "SERVER_NAME",
+        OsStr::new(&match call.server.ip() {
+            IpAddr::V4(address) => address.to_string(),
+            IpAddr::V6(address) => format!("[{address}]"),
+        }),
+    );
     set("SERVER_PORT", OsStr::new(&call.server.port().to_string()));
     set("REQUEST_METHOD", OsStr::new(head.method.as_str()));
     set("QUERY_STRING", OsStr::new(&head.query));

@@ -16,7 +16,7 @@ const MAX_FIELDS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(10);
 /// For the body, and for sending the answer.
 const BODY_TIME: Duration = Duration::from_secs(120);
-/// For what a client still sends after it was answered.
+/// For what a client still sends after it was answered; most go away at once.
 const LINGER_TIME: Duration = Duration::from_secs(3);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
         })
         .await;
         let head = match read {
-            Some(read) => read.inspect_err(|_| self.unread = u64::MAX)?,
+            Some(read) => read?,
             None if self.ahead.is_empty() => None,
             None => return refuse(408, "The request took too long."),
         };
@@ -193,8 +193,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Exchange<S> {
             self.stream.close().await
         })
         .await;
-        // Closing with a body unread would reset the connection, and the client might never see the answer.
-        if matches!(sent, Some(Ok(()))) && self.unread > 0 {
+        // Closing with anything unread would reset the connection, and the client might never see the answer.
+        if matches!(sent, Some(Ok(()))) {
             let mut chunk = vec![0; 64 * 1024];
             within(LINGER_TIME, async {
                 while matches!(self.stream.read(&mut chunk).await, Ok(1..)) {}

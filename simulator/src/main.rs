@@ -73,7 +73,7 @@ async fn simulate(
     executor: Rc<LocalExecutor<'static>>,
 ) -> Result<(), String> {
     let mut signals = Signals::new([Signal::Int, Signal::Term, Signal::Hup]).map_err(sentence)?;
-    let root = Root::lay_out(&arguments.root).map_err(sentence)?;
+    let mut root = Root::lay_out(&arguments.root).map_err(sentence)?;
     prepare_login(&root, &arguments)?;
     let listener = TcpListener::bind(arguments.listen)
         .await
@@ -90,7 +90,7 @@ async fn simulate(
         log.note("the last run did not end in order; stopping what it left");
         modules.stop_all().await;
     }
-    root.clear_volatile().map_err(sentence)?;
+    root.power_on().map_err(sentence)?;
 
     let router = Rc::new(
         Router::new(modules, log.clone(), root.htpasswd(), arguments.hide).map_err(sentence)?,

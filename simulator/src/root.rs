@@ -116,7 +116,8 @@ impl Root {
             own,
             lost_power,
         };
-        root.mark("on").map_err(at(&mark_path))?;
+        root.mark(if lost_power { "on" } else { "off" })
+            .map_err(at(&mark_path))?;
         Ok(root)
     }
 
@@ -141,19 +142,21 @@ impl Root {
         self.lost_power
     }
 
-    /// Empties what a reboot empties, unless the directory held it before the first run.
-    pub(crate) fn clear_volatile(&self) -> Result<(), RootError> {
-        if !self.own {
-            return Ok(());
+    /// Starts this run: empties what a reboot empties, unless the directory held it before the first run.
+    pub(crate) fn power_on(&mut self) -> Result<(), RootError> {
+        if self.own {
+            for name in VOLATILE {
+                let directory = self.path.join(name);
+                empty(&directory).map_err(|error| RootError::Io {
+                    path: directory,
+                    error,
+                })?;
+            }
         }
-        for name in VOLATILE {
-            let directory = self.path.join(name);
-            empty(&directory).map_err(|error| RootError::Io {
-                path: directory,
-                error,
-            })?;
-        }
-        Ok(())
+        self.mark("on").map_err(|error| RootError::Io {
+            path: self.path.join(MARK),
+            error,
+        })
     }
 
     /// Says that this run ended in order.
@@ -197,9 +200,9 @@ mod tests {
             fs::write(scratch.path().join("tmp/mine"), "").unwrap();
             fs::write(scratch.path().join("opt/kept"), "").unwrap();
 
-            let root = Root::lay_out(scratch.path()).unwrap();
+            let mut root = Root::lay_out(scratch.path()).unwrap();
             assert!(!root.lost_power());
-            root.clear_volatile().unwrap();
+            root.power_on().unwrap();
             assert_eq!(scratch.path().join("tmp/mine").exists(), foreign);
             assert!(scratch.path().join("opt/kept").exists());
         }
@@ -209,6 +212,10 @@ mod tests {
     fn a_kill_is_noticed() {
         let scratch = tempfile::tempdir().unwrap();
         drop(Root::lay_out(scratch.path()).unwrap());
+        let mut root = Root::lay_out(scratch.path()).unwrap();
+        assert!(!root.lost_power(), "it was never on");
+        root.power_on().unwrap();
+        drop(root);
         assert!(Root::lay_out(scratch.path()).unwrap().lost_power());
     }
 
