@@ -31,7 +31,7 @@ pub(super) struct Router {
     identifiers: Vec<(u32, u32)>,
     frames: Frames,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
-    sequence: u32,
+    sequence: u64,
 }
 
 impl Engine {
@@ -65,7 +65,7 @@ impl Engine {
                 passing,
                 &mut stored,
                 &mut router.frames,
-                identifiers,
+                &identifiers,
             );
         }
         router.targets = targets;
@@ -79,23 +79,30 @@ impl Engine {
             self.retained.remove(passing.topic);
             return;
         }
-        let replaces = self.retained.contains(passing.topic);
-        let full = self
-            .limits
+        let message = Message::store(passing, now, &self.account);
+        let limits = &self.limits;
+        let many = limits
             .max_retained
             .is_some_and(|max| self.retained.len() >= max as usize)
-            || self.account.bytes() as u64 >= self.limits.max_memory;
-        if full && !replaces {
-            self.stats.dropped += 1;
+            && !self.retained.contains(passing.topic);
+        if !many && self.account.bytes() as u64 <= limits.max_memory {
+            self.retained.insert(message);
+            return;
+        }
+        // What was retained here is out of date, so it goes too.
+        self.retained.remove(passing.topic);
+        self.stats.dropped += 1;
+        self.unretained += 1;
+        // A line when it begins, and whenever the number has doubled.
+        if self.unretained.is_power_of_two() {
             log::warn!(
-                "message on {:?} is not retained: {} are, no more may be (MAX_RETAINED, MAX_MEMORY)",
+                "{} messages were not retained so far, the last on {:?}: {} are, no more may be \
+                 (MAX_RETAINED, MAX_MEMORY)",
+                self.unretained,
                 passing.topic,
                 self.retained.len(),
             );
-            return;
         }
-        self.retained
-            .insert(Message::store(passing, now, &self.account));
     }
 
     /// Finds the targets of a topic, each Session once.
@@ -103,7 +110,7 @@ impl Engine {
         router.targets.clear();
         router.identifiers.clear();
         router.frames.clear();
-        router.sequence = router.sequence.wrapping_add(1).max(1);
+        router.sequence += 1;
         let (sequence, sessions) = (router.sequence, &mut self.sessions);
         let Router {
             targets,
@@ -173,7 +180,7 @@ impl Engine {
         passing: &Passing<'_>,
         stored: &mut Option<Rc<Message>>,
         frames: &mut Frames,
-        identifiers: Vec<u32>,
+        identifiers: &[u32],
     ) {
         let session = &mut self.sessions[target.session as usize];
         let qos = passing.qos.min(target.qos); // [MQTT-3.8.4-8]
@@ -184,7 +191,7 @@ impl Engine {
             qos,
             retain,
             replayed: false,
-            identifiers: (!identifiers.is_empty()).then(|| identifiers.as_slice().into()),
+            identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
         };
         let Some(key) = session.connection else {
             if qos > QoS::AtMostOnce {
@@ -231,7 +238,7 @@ impl Engine {
                 connection.version,
                 passing,
                 header,
-                &identifiers,
+                identifiers,
                 connection.max_packet_size,
             )
         };
@@ -304,7 +311,7 @@ impl Engine {
                 }
                 session.sent += 1;
                 match (sent.awaiting, &sent.delivery) {
-                    (Awaiting::PubComp, _) => {
+                    (Awaiting::Comp, _) => {
                         append_ack(
                             connection,
                             AckType::PubRel,

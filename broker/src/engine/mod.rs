@@ -107,6 +107,8 @@ pub(crate) struct Engine {
     /// Clients that have had a CONNACK with success and are still there.
     clients: u32,
     stats: Stats,
+    /// Messages that were to be retained but found no room.
+    unretained: u64,
     /// Who was refused lately.
     pub(crate) refusals: Refusals,
 }
@@ -128,6 +130,7 @@ impl Engine {
             dirty: Vec::new(),
             clients: 0,
             stats: Stats::default(),
+            unretained: 0,
             refusals: Refusals::default(),
         }
     }
@@ -403,7 +406,7 @@ impl Engine {
             Phase::Connected => self.detach(now, key, &End::silent(reason)),
             // Port scanners and health checks come and go without a word.
             Phase::Connecting => {
-                log::debug!("{} left before CONNECT: {reason}", connection.address)
+                log::debug!("{} left before CONNECT: {reason}", connection.address);
             }
             Phase::Draining | Phase::Dead => {}
         }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use mqtt::{Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode};
+use mqtt::{Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode, TopicName};
 
 use super::connect::may_publish_to;
 use super::connection::ConnectionKey;
@@ -44,7 +44,7 @@ impl Engine {
         let topic = match (publish.topic, alias) {
             (Some(topic), None) => topic.as_str(),
             (topic, Some(alias)) => {
-                resolved = self.resolve_alias(key, alias, topic.map(|topic| topic.as_str()))?;
+                resolved = self.resolve_alias(key, alias, topic.map(TopicName::as_str))?;
                 &*resolved
             }
             (None, None) => {
@@ -163,7 +163,7 @@ impl Engine {
     }
 
     pub(super) fn puback(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
-        self.complete(now, key, ack, Awaiting::PubAck);
+        self.complete(now, key, ack, Awaiting::Ack);
         Ok(())
     }
 
@@ -176,17 +176,17 @@ impl Engine {
     ) -> Outcome {
         if ack.reason.is_error() {
             // [MQTT-4.4.0-2]: the delivery is over, its place in the window is free.
-            self.complete(now, session_key, ack, Awaiting::PubRec);
+            self.complete(now, session_key, ack, Awaiting::Rec);
             return Ok(());
         }
         let session = &mut self.sessions[session_key as usize];
         let sent = session
             .position(ack.packet_identifier)
             .and_then(|position| session.in_flight.get_mut(position))
-            .filter(|sent| sent.awaiting != Awaiting::PubAck);
+            .filter(|sent| sent.awaiting != Awaiting::Ack);
         let reason = match sent {
             Some(sent) => {
-                sent.awaiting = Awaiting::PubComp;
+                sent.awaiting = Awaiting::Comp;
                 sent.delivery = None; // [MQTT-4.3.3-6]
                 ReasonCode::Success
             }
@@ -212,7 +212,7 @@ impl Engine {
     }
 
     pub(super) fn pubcomp(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
-        self.complete(now, key, ack, Awaiting::PubComp);
+        self.complete(now, key, ack, Awaiting::Comp);
         Ok(())
     }
 

@@ -18,11 +18,11 @@ pub(crate) type SessionKey = u32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Awaiting {
     /// QoS 1: PUBACK [MQTT-4.3.2-3].
-    PubAck,
+    Ack,
     /// QoS 2: PUBREC [MQTT-4.3.3-3].
-    PubRec,
+    Rec,
     /// QoS 2: PUBCOMP, after PUBREL was sent [MQTT-4.3.3-5].
-    PubComp,
+    Comp,
 }
 
 /// One message for one Session.
@@ -98,7 +98,7 @@ pub(crate) struct Session {
     /// Messages dropped because the queue was full.
     pub(crate) dropped: u64,
     /// Which PUBLISH this Session was last matched for, and where it stands among the targets.
-    pub(crate) matched: (u32, u32),
+    pub(crate) matched: (u64, u32),
 }
 
 impl Session {
@@ -165,8 +165,8 @@ impl Session {
         delivery: Option<Delivery>,
     ) {
         let awaiting = match qos {
-            QoS::ExactlyOnce => Awaiting::PubRec,
-            _ => Awaiting::PubAck,
+            QoS::ExactlyOnce => Awaiting::Rec,
+            _ => Awaiting::Ack,
         };
         self.in_flight.push_back(InFlight {
             identifier,

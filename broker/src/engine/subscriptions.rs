@@ -74,7 +74,7 @@ struct Node {
     hash: NodeKey,
     level: Box<str>,
     subscribers: Vec<Subscriber>,
-    groups: Option<Box<Vec<Group>>>,
+    groups: Vec<Group>,
 }
 
 impl Node {
@@ -83,7 +83,7 @@ impl Node {
             && self.plus == NONE
             && self.hash == NONE
             && self.subscribers.is_empty()
-            && self.groups.is_none()
+            && self.groups.is_empty()
     }
 }
 
@@ -139,7 +139,7 @@ impl Subscriptions {
         let members = match share {
             None => &mut node.subscribers,
             Some(name) => {
-                let groups = node.groups.get_or_insert_default();
+                let groups = &mut node.groups;
                 let index = groups.iter().position(|group| &*group.name == name);
                 let index = index.unwrap_or_else(|| {
                     groups.push(Group {
@@ -183,7 +183,7 @@ impl Subscriptions {
         let removed = match share {
             None => take(&mut node.subscribers, session),
             Some(name) => {
-                let groups = node.groups.as_mut()?;
+                let groups = &mut node.groups;
                 let index = groups.iter().position(|group| &*group.name == name)?;
                 let removed = take(&mut groups[index].members, session);
                 if groups[index].members.is_empty() {
@@ -192,8 +192,8 @@ impl Subscriptions {
                 removed
             }
         };
-        if node.groups.as_ref().is_some_and(|groups| groups.is_empty()) {
-            node.groups = None;
+        if node.groups.is_empty() {
+            node.groups = Vec::new();
         }
         self.count -= usize::from(removed);
         self.prune(key);
@@ -206,14 +206,12 @@ impl Subscriptions {
             return;
         };
         let mut removed = usize::from(take(&mut entry.subscribers, session));
-        if let Some(groups) = &mut entry.groups {
-            groups.retain_mut(|group| {
-                removed += usize::from(take(&mut group.members, session));
-                !group.members.is_empty()
-            });
-            if groups.is_empty() {
-                entry.groups = None;
-            }
+        entry.groups.retain_mut(|group| {
+            removed += usize::from(take(&mut group.members, session));
+            !group.members.is_empty()
+        });
+        if entry.groups.is_empty() {
+            entry.groups = Vec::new();
         }
         self.count -= removed;
         self.prune(node);
@@ -257,7 +255,7 @@ impl Subscriptions {
         if !node.subscribers.is_empty() {
             found(Match::Each(&node.subscribers));
         }
-        for group in node.groups.iter().flat_map(|groups| groups.iter()) {
+        for group in &node.groups {
             found(Match::OneOf(group));
         }
     }
