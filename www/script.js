@@ -8,13 +8,9 @@
     keepBrowserOut(form);
     addRevealing(form);
   }
-  // A page that is loaded again must not praise an Apply of long ago.
-  if (location.search === "?applied=1" && history.replaceState) {
-    history.replaceState(null, "", location.pathname);
-  }
 
-  // A row with data-shown-when="name=value,value name=value" is shown while all of these hold. A row
-  // that is not shown is sent all the same, so nothing typed is lost.
+  // A row with data-shown-when="name=value,value name=value" is shown while all of these hold. A
+  // row that is not shown is sent all the same, so nothing typed is lost.
   function showWhatApplies(form) {
     var rows = form.querySelectorAll("[data-shown-when]");
 
@@ -36,9 +32,10 @@
     update();
   }
 
-  // A field marked data-typed takes only what a person types or pastes. What the browser fills in, such
-  // as the login of the router, is taken out again; and should it come back, the value that the page
-  // came with is sent in its place. For a secret that is the empty one: it stays as it is stored.
+  // A field marked data-typed takes only what a person types or pastes. What the browser fills in,
+  // such as the login of the router, is taken out again; and should it come back, the value that
+  // the page came with is sent in its place. For a secret that is the empty one: it stays as it is
+  // stored.
   function keepBrowserOut(form) {
     var fields = form.querySelectorAll("[data-typed]");
 

@@ -1,8 +1,8 @@
 //! Apply: what the form is posted to.
 //!
-//! Everything is checked before anything is done. Either the whole form becomes the settings file and
-//! the broker is told, or nothing is changed, every error is shown beside its field and what was
-//! typed still stands there.
+//! Everything is checked before anything is done. Either the whole form becomes the settings file
+//! and the broker is told, or nothing is changed, every error is shown beside its field and what
+//! was typed still stands there.
 
 use std::io;
 use std::io::Read;
@@ -47,8 +47,8 @@ pub(crate) fn answer(
     let is_ours = form::pairs(&body)?
         .iter()
         .any(|(name, value)| name == TOKEN && token.matches(value.as_bytes()));
-    // What another site may have made up is not even shown: only a page that is known to be ours gets
-    // back what was typed there.
+    // What another site may have made up is not even shown: only a page that is known to be ours
+    // gets back what was typed there.
     if !is_ours && sender == Sender::Unknown {
         let message = "The form is not of this session: the router may have been restarted since. \
             Nothing was changed. Open the form again, and then apply.";
@@ -59,7 +59,8 @@ pub(crate) fn answer(
 
 /// Makes the form the settings, or shows it again with the reason why not.
 fn change(module: &Module, token: &Token, body: &[u8], is_ours: bool) -> Result<Response, Refusal> {
-    // Held until the file is written: of two that apply at a time, one sees what the other has stored.
+    // Held until the file is written: of two that apply at a time, one sees what the other has
+    // stored.
     let lock = settings::file::lock(&module.settings()).map_err(|error| {
         let message = format!("The configuration cannot be changed: {error}.");
         Refusal::new(Status::InternalServerError, message)
@@ -87,8 +88,8 @@ fn change(module: &Module, token: &Token, body: &[u8], is_ours: bool) -> Result<
 
     let problems = judge(module, &typed);
     if !problems.is_empty() {
-        // Status 200: some web servers put a page of their own in the place of an error's, and what was
-        // typed would be lost.
+        // Status 200: some web servers put a page of their own in the place of an error's, and what
+        // was typed would be lost.
         let text = "Invalid input. Nothing was changed.";
         return Ok(Response::page(show(
             &problems,
@@ -127,7 +128,8 @@ impl From<FormError> for Refusal {
     }
 }
 
-/// All that is wrong with the values: by the table, and by the broker, which knows certificates too.
+/// All that is wrong with the values: by the table, and by the broker, which knows certificates
+/// too.
 fn judge(module: &Module, values: &Values) -> Vec<Problem> {
     let mut problems = Settings::from_values(values).err().unwrap_or_default();
     match check::ask(&module.broker(), values.to_file()) {
@@ -152,7 +154,8 @@ fn judge(module: &Module, values: &Values) -> Vec<Problem> {
     problems
 }
 
-/// Tells the broker, without waiting for it: starting and stopping may take longer than a browser waits.
+/// Tells the broker, without waiting for it: starting and stopping may take longer than a browser
+/// waits.
 fn reload(init: &Path) -> io::Result<()> {
     let metadata = init.metadata()?;
     if !metadata.is_file() || metadata.mode() & 0o111 == 0 {

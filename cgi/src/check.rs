@@ -216,7 +216,8 @@ mod tests {
 
     #[test]
     fn the_request_is_not_passed_on() {
-        // A test process has no request, but it has cargo's variables, which must not arrive either.
+        // A test process has no request, but it has cargo's variables, which must not arrive
+        // either.
         assert!(
             asked(
                 r#"[ -z "$CARGO_MANIFEST_DIR" ] && echo '{"errors":[]}'"#,

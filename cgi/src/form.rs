@@ -160,7 +160,8 @@ impl Form<'_> {
         }
     }
 
-    /// What stands in the field: of a secret only what was typed in a refused attempt, in that one answer.
+    /// What stands in the field: of a secret only what was typed in a refused attempt, in that one
+    /// answer.
     fn value(&self, field: &Field) -> &[u8] {
         let shown = self.shown.get(field.key);
         if field.secret && shown == self.stored.get(field.key) {
@@ -186,7 +187,8 @@ impl Form<'_> {
             Attribute::Value("spellcheck", "false"),
         ]);
         if matches!(field.kind, Kind::Number { .. }) {
-            // Not type=number: a browser would drop what is not a number, and nobody could say why it is refused.
+            // Not type=number: a browser would drop what is not a number, and nobody could say why
+            // it is refused.
             attributes.push(Attribute::Value("inputmode", "numeric"));
         } else {
             attributes.extend(AGAINST_PASSWORD_MANAGERS);
@@ -302,7 +304,8 @@ fn option(html: &mut Html, value: &str, label: &str, selected: bool) {
     .raw("\n");
 }
 
-/// When the field applies, in a form for `script.js`: `name=value,value` and more of it after a space.
+/// When the field applies, in a form for `script.js`: `name=value,value` and more of it after a
+/// space.
 fn conditions(field: &Field) -> String {
     let each = |condition: &Condition| {
         format!(

@@ -91,7 +91,8 @@ pub(crate) fn message(text: &'static str, problems: &[Problem]) -> Html {
     html
 }
 
-/// What is said after a successful Apply. That something is unwise does not hinder it, but it is told.
+/// What is said after a successful Apply. That something is unwise does not hinder it, but it is
+/// told.
 fn applied(module: &Module, values: &Values) -> Html {
     let mut html = message("Configuration successfully updated.", &[]);
     // Without a verdict there is nothing to warn of; the settings have passed the check already.
@@ -111,18 +112,22 @@ fn problem_list(html: &mut Html, problems: &[Problem]) {
     }
     html.raw("<ul>\n");
     for problem in problems {
+        let names_field = problem
+            .label()
+            .is_none_or(|label| problem.message.starts_with(label));
+        let text = if names_field {
+            problem.message.clone()
+        } else {
+            problem.to_string()
+        };
         html.raw("<li>");
         match problem.key.and_then(settings::field) {
             Some(field) if field.in_form => {
                 let target = format!("#{}", form_name(field.key));
-                html.element(
-                    "a",
-                    &[Attribute::Value("href", &target)],
-                    &problem.to_string(),
-                );
+                html.element("a", &[Attribute::Value("href", &target)], &text);
             }
             _ => {
-                html.text(&problem.to_string());
+                html.text(&text);
             }
         }
         html.raw("</li>\n");
@@ -154,13 +159,13 @@ mod tests {
         let problems = [
             Problem::of_file("Line 3: <x>."),
             Problem::of("PORT", "Port must be a number."),
-            Problem::of("MAX_QOS", "Maximum QoS must be a number."),
+            Problem::of("MAX_QOS", "3 is too much."),
         ];
         assert_eq!(
             message("Invalid input.", &problems).as_str(),
             "<p>Invalid input.</p>\n<ul>\n<li>Line 3: &lt;x&gt;.</li>\n\
-             <li><a href=\"#mqtt_port\">Port: must be a number.</a></li>\n\
-             <li>Maximum QoS: must be a number.</li>\n</ul>\n"
+             <li><a href=\"#mqtt_port\">Port must be a number.</a></li>\n\
+             <li>Maximum QoS: 3 is too much.</li>\n</ul>\n"
         );
     }
 
@@ -183,9 +188,7 @@ mod tests {
         let html = get(&scratch, APPLIED);
         assert!(html.contains("class=\"window result success\""));
         assert!(html.contains("<p>Configuration successfully updated.</p>"));
-        assert!(
-            html.contains("<a href=\"#mqtt_certificate\">Broker Certificate: has run out.</a>")
-        );
+        assert!(html.contains("<a href=\"#mqtt_certificate\">Broker Certificate has run out.</a>"));
     }
 
     #[test]

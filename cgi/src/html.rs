@@ -1,7 +1,8 @@
 //! A writer of HTML that escapes by construction.
 //!
-//! Markup is `&'static str`, which only this program's own source can provide; everything that is known only at run time goes
-//! through [`Html::text`] or an [`Attribute`] value and is escaped on its way. There is no third door.
+//! Markup is `&'static str`, which only this program's own source can provide; everything that is
+//! known only at run time goes through [`Html::text`] or an [`Attribute`] value and is escaped on
+//! its way. There is no third door.
 
 /// A growing piece of an HTML document.
 #[derive(Debug, Default)]

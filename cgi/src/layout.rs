@@ -1,4 +1,5 @@
-//! What all pages have in common: heading, menu, windows and result boxes, in the router's own style.
+//! What all pages have in common: heading, menu, windows and result boxes, in the router's own
+//! style.
 
 use crate::html::{Attribute, Html};
 use crate::request::Page;

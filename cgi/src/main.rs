@@ -1,7 +1,7 @@
 //! The web pages of the router app.
 //!
-//! One program behind all pages: `www/*.cgi` are links to it, and the name it is called by says which
-//! page is meant. The web server starts it anew for every request (RFC 3875).
+//! One program behind all pages: `www/*.cgi` are links to it, and the name it is called by says
+//! which page is meant. The web server starts it anew for every request (RFC 3875).
 #![forbid(unsafe_code)]
 
 mod apply;
@@ -47,7 +47,8 @@ fn answer(
     let module = Module::of_process()?;
     match (page, method) {
         (Page::Set, Method::Post) => apply::answer(&module, environment, input),
-        // Somebody came by the address bar; there is nothing to see, and nothing is changed by looking.
+        // Somebody came by the address bar; there is nothing to see, and nothing is changed by
+        // looking.
         (Page::Set, Method::Get | Method::Head) => Ok(Response::see_other("index.cgi")),
         (_, Method::Post) => Err(request::not_allowed(
             "GET, HEAD",

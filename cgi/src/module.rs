@@ -40,7 +40,8 @@ impl Module {
             .parent()
             .filter(|bin| bin.file_name() == Some(OsStr::new("bin")))?
             .parent()?;
-        // A router may keep /opt elsewhere behind a link; the rest of its tree does not move with it.
+        // A router may keep /opt elsewhere behind a link; the rest of its tree does not move with
+        // it.
         if fs::canonicalize(Path::new("/").join(DIRECTORY))
             .is_ok_and(|installed| installed == directory)
         {

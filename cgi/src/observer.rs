@@ -81,7 +81,8 @@ fn read(socket: &Path) -> io::Result<Vec<u8>> {
     Ok(answer)
 }
 
-/// Connects, also where the path is too long for a socket address, by way of the directory's descriptor.
+/// Connects, also where the path is too long for a socket address, by way of the directory's
+/// descriptor.
 fn connect(socket: &Path) -> io::Result<UnixStream> {
     let (Some(directory), Some(name)) = (socket.parent(), socket.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -95,8 +96,8 @@ fn connect(socket: &Path) -> io::Result<UnixStream> {
     )
 }
 
-/// The process in the pid file, if it lives and is the broker. The number alone proves nothing: after
-/// a crash it may belong to anybody.
+/// The process in the pid file, if it lives and is the broker. The number alone proves nothing:
+/// after a crash it may belong to anybody.
 pub(crate) fn process(pid_file: &Path) -> Option<u32> {
     let pid: u32 = fs::read_to_string(pid_file).ok()?.trim_end().parse().ok()?;
     let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;

@@ -68,7 +68,7 @@ fn page(facts: &Facts) -> Html {
     layout::report_heading(&mut content, "Connections");
     connections(&mut content, facts);
     if let Ok(snapshot) = &facts.snapshot {
-        messages(&mut content, snapshot);
+        statistics(&mut content, snapshot);
         layout::report_heading(&mut content, "Last Refused Connections");
         refusals(&mut content, &snapshot.refusals);
         warnings(&mut content, &snapshot.warnings);
@@ -185,7 +185,7 @@ fn connections(html: &mut Html, facts: &Facts) {
     html.raw("</table>\n");
 }
 
-fn messages(html: &mut Html, snapshot: &Snapshot) {
+fn statistics(html: &mut Html, snapshot: &Snapshot) {
     let rows = [
         ("Sessions", snapshot.sessions),
         ("Subscriptions", snapshot.subscriptions),
@@ -199,7 +199,7 @@ fn messages(html: &mut Html, snapshot: &Snapshot) {
     if rows.iter().all(|(_, number)| number.is_none()) {
         return;
     }
-    layout::report_heading(html, "Messages");
+    layout::report_heading(html, "Statistics");
     html.raw("<table class=\"report\">\n");
     for (label, number) in rows {
         if let Some(number) = number {
@@ -297,7 +297,8 @@ fn span(span: Duration) -> String {
 /// `2024-02-16 08:30:00 UTC`. Reading the router's time zone would take more code than this page.
 fn date(time: SystemTime) -> Option<String> {
     let seconds = time.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    // Days since 1 March of the year 0, so that leap days end their years; 719468 of them before 1970.
+    // Days since 1 March of the year 0, so that leap days end their years; 719468 of them before
+    // 1970.
     let days = seconds / 86400 + 719_468;
     let era = days / 146_097;
     let day_of_era = days % 146_097;
@@ -428,7 +429,7 @@ mod tests {
             html.contains("<tr><th scope=\"row\">Version</th><td>1.0.0 (2024-02-16)</td></tr>")
         );
         assert!(!html.contains("Connected Clients"));
-        assert!(!html.contains("Messages"));
+        assert!(!html.contains("Statistics"));
     }
 
     #[test]

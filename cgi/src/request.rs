@@ -1,7 +1,8 @@
-//! The request as the web server hands it over: environment variables and standard input (RFC 3875).
+//! The request as the web server hands it over: environment variables and standard input (RFC
+//! 3875).
 //!
-//! All of it is hostile. Which web server the router has is not known, so a variable may be missing,
-//! but one that is there is taken at its word or the request is refused.
+//! All of it is hostile. Which web server the router has is not known, so a variable may be
+//! missing, but one that is there is taken at its word or the request is refused.
 
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
@@ -75,7 +76,8 @@ impl Environment {
             .filter(|value| !value.is_empty())
     }
 
-    /// The page asked for: by the name of the link that was called, else by the path in the address.
+    /// The page asked for: by the name of the link that was called, else by the path in the
+    /// address.
     pub(crate) fn page(&self, program: Option<&OsStr>) -> Result<Page, Refusal> {
         let called = program.and_then(OsStr::to_str).and_then(Page::from_path);
         called
@@ -238,8 +240,8 @@ fn is_at_host(address: &str, host: &str) -> bool {
     !authority.is_empty() && without_port(authority) == without_port(host)
 }
 
-/// Reads `length` bytes. The reading is left to a thread of its own, since a sender that stalls must
-/// not keep this process for ever; the process ends with its main thread.
+/// Reads `length` bytes. The reading is left to a thread of its own, since a sender that stalls
+/// must not keep this process for ever; the process ends with its main thread.
 fn read_exactly(
     input: impl Read + Send + 'static,
     length: usize,

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use crate::html::Html;
 use crate::layout;
 
-/// The Content-Security-Policy of every page: nothing but our own style sheet, script and form, and no frame around it.
+/// The Content-Security-Policy of every page: nothing but our own style sheet, script and form, and
+/// no frame around it.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; form-action 'self'; \
     base-uri 'none'; frame-ancestors 'none'";
 
@@ -87,8 +88,8 @@ impl Response {
         Response { status, ..self }
     }
 
-    /// On to another of our pages, by GET (RFC 9110 section 15.4.4). The address is relative, since neither the scheme nor the
-    /// host that the browser uses is known here for certain.
+    /// On to another of our pages, by GET (RFC 9110 section 15.4.4). The address is relative, since
+    /// neither the scheme nor the host that the browser uses is known here for certain.
     pub(crate) fn see_other(location: &'static str) -> Response {
         let mut body = Html::new();
         body.raw("<!DOCTYPE html>\n<title>MQTT Broker</title>\n<p><a href=\"")

@@ -51,7 +51,8 @@ impl Scratch {
         fs::write(self.path("opt/mqtt_broker/etc/settings"), settings).expect("a settings file");
     }
 
-    /// What the broker will say of every settings file; it keeps the last one it was shown as `candidate`.
+    /// What the broker will say of every settings file; it keeps the last one it was shown as
+    /// `candidate`.
     pub(crate) fn verdict(&self, answer: &str) {
         let valid = answer.contains(r#""errors":[]"#);
         self.script(
@@ -63,8 +64,9 @@ impl Scratch {
         );
     }
 
-    /// Makes a shell script. A shell writes it: were this process to hold it open for writing, a child
-    /// that another test starts at that moment would inherit that, and the script could not be run.
+    /// Makes a shell script. A shell writes it: were this process to hold it open for writing, a
+    /// child that another test starts at that moment would inherit that, and the script could not
+    /// be run.
     pub(crate) fn script(&self, name: &str, text: &str) {
         let mut shell = Command::new("/bin/sh")
             .args([

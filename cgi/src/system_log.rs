@@ -118,8 +118,9 @@ fn last_lines(text: &str, all: bool) -> Vec<&str> {
     lines
 }
 
-/// Whether a line bears the broker's tag: `... mqtt_broker: text` or `... mqtt_broker[123]: text`. The
-/// tag is the word before the first colon and space, so the text of another program cannot imitate it.
+/// Whether a line bears the broker's tag: `... mqtt_broker: text` or `... mqtt_broker[123]: text`.
+/// The tag is the word before the first colon and space, so the text of another program cannot
+/// imitate it.
 fn is_of_broker(line: &str) -> bool {
     let Some((head, _)) = line.split_once(": ") else {
         return false;

@@ -1,7 +1,8 @@
 //! The token that proves a posted form was ours: 128 random bits, made once per boot.
 //!
-//! A page of another site can make the browser post to us, with the router's login, but cannot read this value. It lies in a
-//! file on tmpfs that root alone may read, so no session has to be stored and a reboot makes a new one.
+//! A page of another site can make the browser post to us, with the router's login, but cannot read
+//! this value. It lies in a file on tmpfs that root alone may read, so no session has to be stored
+//! and a reboot makes a new one.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -16,13 +17,15 @@ const BYTES: usize = 16;
 pub(crate) struct Token(String);
 
 impl Token {
-    /// The token in `path`; it is made if the file does not exist or is not one that this function wrote.
+    /// The token in `path`; it is made if the file does not exist or is not one that this function
+    /// wrote.
     pub(crate) fn obtain(path: &Path) -> io::Result<Token> {
         if let Some(token) = stored(path)? {
             return Ok(token);
         }
         let token = Token(random_digits(BYTES)?);
-        // Written beside and linked into place: the link fails if the name exists, and no other process ever reads half a token.
+        // Written beside and linked into place: the link fails if the name exists, and no other
+        // process ever reads half a token.
         let mut fresh = path.as_os_str().to_owned();
         fresh.push(format!(".{}", random_digits(4)?));
         let fresh = Path::new(&fresh);
@@ -55,8 +58,8 @@ impl Token {
     }
 }
 
-/// The token in the file, if there is one that can be trusted. Anything else under that name (a link, a file that others may read
-/// or write, other content) is removed.
+/// The token in the file, if there is one that can be trusted. Anything else under that name (a
+/// link, a file that others may read or write, other content) is removed.
 fn stored(path: &Path) -> io::Result<Option<Token>> {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,

@@ -190,8 +190,8 @@ fn a_refused_form_keeps_what_was_typed() {
     assert_eq!(answer.status(), "200");
     for part in [
         "window result failure",
-        "<a href=\"#mqtt_port\">Port: ",
-        "<a href=\"#mqtt_client_name\">Username: ",
+        "<a href=\"#mqtt_port\">Port ",
+        "<a href=\"#mqtt_client_name\">Username ",
         "id=\"mqtt_port_error\"",
         "id=\"mqtt_client_name_error\"",
         "value=\"70000\"",
