@@ -12,12 +12,12 @@ mod http;
 mod login;
 mod module;
 mod multipart;
-mod page;
 mod pages;
 mod root;
 mod script;
 mod server;
 mod syslog;
+mod www;
 
 use std::fmt::Display;
 use std::io::Write as _;

@@ -1,22 +1,13 @@
 //! The scratch directory that stands for the router's root.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 /// Directories every router has, as far as packages touch them.
-const DIRECTORIES: [(&str, u32); 7] = [
-    ("opt", 0o755),
-    ("etc", 0o755),
-    ("dev", 0o755),
-    ("usr/bin", 0o755),
-    ("var/run", 0o755),
-    ("var/log", 0o755),
-    ("tmp", 0o777),
-];
+const DIRECTORIES: [&str; 7] = ["opt", "etc", "dev", "usr/bin", "var/run", "var/log", "tmp"];
 
 /// In memory on a router, so empty after every start.
 const VOLATILE: [&str; 3] = ["var/run", "var/log", "tmp"];
@@ -101,14 +92,9 @@ impl Root {
         };
         let lost_power = words.next() == Some("on");
 
-        let mut maker = DirBuilder::new();
-        maker.recursive(true);
-        for (name, mode) in DIRECTORIES {
+        for name in DIRECTORIES {
             let directory = path.join(name);
-            maker
-                .mode(mode)
-                .create(&directory)
-                .map_err(at(&directory))?;
+            fs::create_dir_all(&directory).map_err(at(&directory))?;
         }
         let mut root = Root {
             path,

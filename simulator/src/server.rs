@@ -16,8 +16,8 @@ use crate::cgi::{self, Call};
 use crate::http::{Exchange, Head, Method, Response};
 use crate::login::{self, LoginError};
 use crate::module::{ModuleError, Modules, Report};
-use crate::page::{self, Page};
 use crate::syslog::SystemLog;
+use crate::www::{self, Page};
 use crate::{MAX_PACKAGE, multipart, pages, random};
 
 /// Connections served at once; further ones wait.
@@ -131,7 +131,7 @@ impl Router {
                 }
                 Ok(pages::router_apps(&self.modules.list(), &self.token))
             }
-            path => match page::split(path) {
+            path => match www::split(path) {
                 Some((module, rest)) => {
                     self.module_page(exchange, head, ends, &module, &rest).await
                 }
@@ -154,7 +154,7 @@ impl Router {
             Ok(None) => None,
             Err(error) => return Err(self.locked(&LoginError::Unreadable(error))),
         };
-        let (program, script_name, path_info) = match page::find(&directory, module, rest) {
+        let (program, script_name, path_info) = match www::find(&directory, module, rest) {
             Page::Cgi {
                 program,
                 script_name,
@@ -164,7 +164,7 @@ impl Router {
                 return Err(pages::failure(405, "This page takes no form."));
             }
             Page::File(path) => {
-                return smol::unblock(move || page::read(&path))
+                return smol::unblock(move || www::read(&path))
                     .await
                     .map_err(|error| {
                         pages::failure(500, &format!("The page cannot be read: {error}."))
