@@ -114,6 +114,18 @@ fn a_will_has_properties_of_its_own() {
     };
     let refused = DecodeError::PropertyNotAllowed(PropertyIdentifier::WillDelayInterval);
     assert_eq!(written(Packet::Connect(elsewhere), V5), Err(refused.into()));
+
+    let properties = buffer(&[Property::TopicAlias(1)]);
+    let wrong = Will {
+        properties: properties.as_properties(),
+        ..will(b"")
+    };
+    let packet = Connect {
+        will: Some(wrong),
+        ..connect(V5, "")
+    };
+    let refused = DecodeError::PropertyNotAllowed(PropertyIdentifier::TopicAlias);
+    assert_eq!(written(Packet::Connect(packet), V5), Err(refused.into()));
 }
 
 #[test]
