@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -55,7 +55,6 @@ struct RefusalLine<'a> {
 pub(crate) struct Observer {
     listener: UnixListener,
     token: Token,
-    path: PathBuf,
 }
 
 impl Observer {
@@ -72,24 +71,12 @@ impl Observer {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let token = reactor::register(&listener)?;
-        Ok(Observer {
-            listener,
-            token,
-            path: path.to_owned(),
-        })
-    }
-}
-
-impl Drop for Observer {
-    fn drop(&mut self) {
-        reactor::deregister(self.token, &self.listener);
-        // Whoever finds it gone knows that the broker has stopped.
-        let _ = fs::remove_file(&self.path);
+        Ok(Observer { listener, token })
     }
 }
 
 /// The task that answers whoever connects.
-pub(crate) async fn serve(broker: Rc<Broker>, observer: Rc<Observer>) {
+pub(crate) async fn serve(broker: Rc<Broker>, observer: Observer) {
     loop {
         std::future::poll_fn(|cx| reactor::poll_ready(observer.token, Direction::Read, cx)).await;
         match observer.listener.accept() {

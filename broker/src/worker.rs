@@ -65,22 +65,17 @@ fn serve(start: Start) -> io::Result<ExitCode> {
     broker.spawn(mailbox::serve(Rc::clone(&broker), mailbox));
     let path = start.root.observer_socket();
     // Without it the status page is poorer, nothing else.
-    let observer = match Observer::open(&path) {
-        Ok(observer) => Some(Rc::new(observer)),
-        Err(error) => {
-            log::warn!(
-                "no status for the web page, {} fails: {error}",
-                path.display()
-            );
-            None
-        }
-    };
-    if let Some(observer) = &observer {
-        broker.spawn(observer::serve(Rc::clone(&broker), Rc::clone(observer)));
+    match Observer::open(&path) {
+        Ok(observer) => broker.spawn(observer::serve(Rc::clone(&broker), observer)),
+        Err(error) => log::warn!(
+            "no status for the web page, {} fails: {error}",
+            path.display()
+        ),
     }
     watch_signals(sender, start.settings, start.supervised)?;
     let ended = broker.run()?;
-    drop(observer);
+    // Whoever finds it gone knows that the broker has stopped; an error would mean that it is gone already.
+    let _ = std::fs::remove_file(&path);
     match ended {
         Ended::Terminated => always!("stopped"),
         Ended::Disabled => always!("stopped: the broker is disabled"),
