@@ -41,6 +41,8 @@ pub(crate) fn run(start: Start) -> ExitCode {
 }
 
 fn serve(start: Start) -> io::Result<ExitCode> {
+    // First of all: from here on a signal is heard, if only later.
+    let signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
     let settings = match read(&start.settings, start.supervised)? {
         Ok(settings) => settings,
         Err(problems) => {
@@ -72,7 +74,7 @@ fn serve(start: Start) -> io::Result<ExitCode> {
             path.display()
         ),
     }
-    watch_signals(sender, start.settings, start.supervised)?;
+    watch_signals(signals, sender, start.settings, start.supervised)?;
     let ended = broker.run()?;
     // Whoever finds it gone knows that the broker has stopped; an error would mean that it is gone already.
     let _ = std::fs::remove_file(&path);
@@ -84,8 +86,12 @@ fn serve(start: Start) -> io::Result<ExitCode> {
 }
 
 /// Starts the thread that waits for signals, and reads the settings for the core when it is told to.
-fn watch_signals(sender: Sender, path: PathBuf, supervised: bool) -> io::Result<()> {
-    let mut signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
+fn watch_signals(
+    mut signals: Signals,
+    sender: Sender,
+    path: PathBuf,
+    supervised: bool,
+) -> io::Result<()> {
     let watch = move || {
         while let Some(signal) = smol::block_on(signals.next()) {
             sender.send(match signal {
