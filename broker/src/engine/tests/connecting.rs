@@ -1,0 +1,284 @@
+//! CONNECT, its refusals, and the end of connections.
+
+use super::*;
+
+#[test]
+fn every_version_is_welcome() {
+    let mut house = House::new();
+    let v31 = Terms {
+        version: Version::V31,
+        ..V3()
+    };
+    assert_eq!(house.connect("a", &v31).1, "CONNACK 00");
+    assert_eq!(house.connect("b", &V3()).1, "CONNACK 00");
+    let (_, answer) = house.connect("c", &V5());
+    assert_eq!(
+        answer,
+        "CONNACK 00 ReceiveMaximum(20) MaximumPacketSize(1048576) TopicAliasMaximum(10)"
+    );
+}
+
+#[test]
+fn the_first_packet_is_connect() {
+    let mut house = House::new();
+    let key = house.call();
+    house.engine.receive(house.now, key, &[0xc0, 0x00]);
+    assert_eq!(house.read(key), "CLOSED");
+    // Half a packet of another kind is enough to see it.
+    let key = house.call();
+    house.engine.receive(house.now, key, b"GET / HTTP/1.1\r\n");
+    assert_eq!(house.read(key), "CLOSED");
+    assert_eq!(house.engine.connections(), 0);
+}
+
+#[test]
+fn an_unknown_version_is_told_so() {
+    let mut house = House::new();
+    let key = house.call();
+    let connect = b"\x10\x0d\x00\x04MQTT\x07\x02\x00\x00\x00\x01a";
+    house.engine.receive(house.now, key, connect);
+    assert_eq!(house.read(key), "CONNACK 01\nCLOSED");
+}
+
+#[test]
+fn a_second_connect_ends_the_connection() {
+    let mut house = House::new();
+    let key = house.client("a", &V5());
+    let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01a";
+    house.engine.receive(house.now, key, connect);
+    assert_eq!(house.read(key), "DISCONNECT 82\nCLOSED");
+}
+
+#[test]
+fn silence_after_the_call_is_not_waited_for() {
+    let mut house = House::new();
+    let key = house.call();
+    house.wait(9);
+    assert_eq!(house.engine.verdict(key), Verdict::Keep);
+    house.wait(1);
+    assert_eq!(house.engine.verdict(key), Verdict::CloseNow);
+    house.lose(key);
+    assert_eq!(house.engine.refusals.iter().count(), 1);
+    assert_eq!(house.engine.deadline(), None);
+}
+
+#[test]
+fn credentials_are_asked_for() {
+    let authentication = Authentication::Password {
+        username: "house".into(),
+        password: Secret::new(b"12345".to_vec()),
+    };
+    let mut house = House::with(limits(), authentication);
+    let right = Terms {
+        username: Some("house"),
+        password: Some(b"12345"),
+        ..V3()
+    };
+    let wrong = Terms {
+        username: Some("house"),
+        password: Some(b"54321"),
+        ..V3()
+    };
+    assert_eq!(house.connect("a", &right).1, "CONNACK 00");
+    assert_eq!(house.connect("b", &wrong).1, "CONNACK 05\nCLOSED");
+    assert_eq!(house.connect("b", &V3()).1, "CONNACK 05\nCLOSED");
+    assert_eq!(house.connect("b", &V5()).1, "CONNACK 87\nCLOSED");
+    let reasons: Vec<_> = house
+        .engine
+        .refusals
+        .iter()
+        .map(|one| &*one.reason)
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "no user name and password given",
+            "wrong user name or password"
+        ]
+    );
+}
+
+#[test]
+fn an_empty_identifier_is_replaced_where_that_is_allowed() {
+    let mut house = House::new();
+    let (_, answer) = house.connect("", &V5());
+    assert!(
+        answer.contains("AssignedClientIdentifier(\"auto-"),
+        "{answer}"
+    );
+    assert_eq!(house.connect("", &V3()).1, "CONNACK 00");
+    let persistent = Terms {
+        clean: false,
+        ..V3()
+    };
+    assert_eq!(house.connect("", &persistent).1, "CONNACK 02\nCLOSED");
+    let limits = Limits {
+        allow_empty_client_id: false,
+        ..limits()
+    };
+    let mut strict = House::with(limits, Authentication::None);
+    assert_eq!(strict.connect("", &V3()).1, "CONNACK 02\nCLOSED");
+    assert_eq!(strict.connect("", &V5()).1, "CONNACK 85\nCLOSED");
+}
+
+#[test]
+fn enhanced_authentication_is_refused_politely() {
+    let mut house = House::new();
+    let terms = Terms {
+        properties: vec![Property::AuthenticationMethod("SCRAM")],
+        ..V5()
+    };
+    assert_eq!(house.connect("a", &terms).1, "CONNACK 8c\nCLOSED");
+}
+
+#[test]
+fn no_more_clients_than_allowed_but_one_may_return() {
+    let mut house = House::with(
+        Limits {
+            max_clients: Some(1),
+            ..limits()
+        },
+        Authentication::None,
+    );
+    let first = house.client("a", &V5());
+    assert_eq!(house.connect("b", &V5()).1, "CONNACK 97\nCLOSED");
+    assert_eq!(house.connect("b", &V3()).1, "CONNACK 03\nCLOSED");
+    let second = house.client("a", &V5());
+    assert_eq!(house.read(first), "DISCONNECT 8e\nCLOSED");
+    house.lose(second);
+    house.client("b", &V5());
+}
+
+#[test]
+fn what_the_settings_forbid_is_told() {
+    let limits = Limits {
+        max_qos: Q1,
+        retain_available: false,
+        max_keep_alive: 100,
+        max_subscriptions: Some(1),
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let (client, answer) = house.connect("a", &V5());
+    for said in [
+        "MaximumQoS(1)",
+        "RetainAvailable(false)",
+        "ServerKeepAlive(100)",
+    ] {
+        assert!(answer.contains(said), "{answer}");
+    }
+    assert_eq!(
+        house.subscribe(client, &[("t", options(Q2))], &[]),
+        "SUBACK [01]"
+    );
+    assert_eq!(
+        house.subscribe(client, &[("u", options(Q2))], &[]),
+        "SUBACK [97]"
+    );
+    assert_eq!(
+        house.subscribe(client, &[("t", options(Q0))], &[]),
+        "SUBACK [00]"
+    );
+    assert_eq!(
+        house.publish(client, "t", b"", Q2, 1),
+        "DISCONNECT 9b\nCLOSED"
+    );
+    let client = house.client("a", &V5());
+    assert_eq!(house.retain(client, "t", b"x"), "DISCONNECT 9a\nCLOSED");
+    let will = Terms {
+        will: Some(("w", b"", Q2, false)),
+        ..V5()
+    };
+    assert_eq!(house.connect("a", &will).1, "CONNACK 9b\nCLOSED");
+    let will = Terms {
+        will: Some(("w", b"", Q0, true)),
+        ..V5()
+    };
+    assert_eq!(house.connect("a", &will).1, "CONNACK 9a\nCLOSED");
+}
+
+#[test]
+fn malformed_bytes_end_the_connection_with_their_reason() {
+    let mut house = House::new();
+    let client = house.client("a", &V5());
+    house
+        .engine
+        .receive(house.now, client, b"\x36\x05\x00\x01t\x00\x01");
+    assert_eq!(house.read(client), "DISCONNECT 81\nCLOSED");
+    let client = house.client("a", &V5());
+    house
+        .engine
+        .receive(house.now, client, b"\x30\xff\xff\xff\x7f");
+    assert_eq!(house.read(client), "DISCONNECT 95\nCLOSED");
+    let client = house.client("a", &V3());
+    house.engine.receive(house.now, client, b"\x60\x02\x00\x01");
+    assert_eq!(house.read(client), "CLOSED");
+}
+
+#[test]
+fn half_packets_wait_for_the_rest() {
+    let mut house = House::new();
+    let subscriber = house.client("s", &V3());
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let publisher = house.client("p", &V3());
+    let bytes = b"\x30\x04\x00\x01tx\xc0\x00\x30\x04\x00\x01ty";
+    for split in 0..bytes.len() {
+        let used = house.engine.receive(house.now, publisher, &bytes[..split]);
+        let rest = house.engine.receive(house.now, publisher, &bytes[used..]);
+        assert_eq!(used + rest, bytes.len());
+        assert_eq!(house.read(publisher), "PINGRESP");
+        assert_eq!(
+            house.read(subscriber),
+            "PUBLISH t \"x\" q0\nPUBLISH t \"y\" q0"
+        );
+    }
+}
+
+#[test]
+fn other_rules_end_those_they_forbid_and_nobody_else() {
+    let mut house = House::new();
+    let client = house.client("a", &V5());
+    let tighter = Limits {
+        max_queued_messages: Some(1),
+        ..limits()
+    };
+    house.engine.apply(
+        house.now,
+        tighter.clone(),
+        Access::new(Authentication::None),
+    );
+    assert_eq!(house.read(client), "");
+    let authentication = || Authentication::Password {
+        username: "u".into(),
+        password: Secret::new(b"p".to_vec()),
+    };
+    house
+        .engine
+        .apply(house.now, tighter.clone(), Access::new(authentication()));
+    assert_eq!(house.read(client), "DISCONNECT 98\nCLOSED");
+    let terms = Terms {
+        username: Some("u"),
+        password: Some(b"p"),
+        ..V3()
+    };
+    let client = house.client("a", &terms);
+    house
+        .engine
+        .apply(house.now, tighter.clone(), Access::new(authentication()));
+    house
+        .engine
+        .apply(house.now, tighter, Access::new(Authentication::None));
+    assert_eq!(house.read(client), "");
+}
+
+#[test]
+fn everything_ends_in_order() {
+    let mut house = House::new();
+    let (modern, old) = (house.client("a", &V5()), house.client("b", &V3()));
+    house
+        .engine
+        .end_all(house.now, ReasonCode::ServerShuttingDown, "the end");
+    assert_eq!(house.read(modern), "DISCONNECT 8b\nCLOSED");
+    assert_eq!(house.read(old), "CLOSED");
+    assert_eq!((house.engine.connections(), house.engine.clients()), (0, 0));
+}

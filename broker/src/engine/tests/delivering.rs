@@ -1,0 +1,283 @@
+//! From publisher to subscriber.
+
+use super::*;
+
+#[test]
+fn every_pair_of_qos_meets_at_the_lower() {
+    for (published, granted) in [Q0, Q1, Q2]
+        .into_iter()
+        .flat_map(|one| [Q0, Q1, Q2].map(|two| (one, two)))
+    {
+        let mut house = House::new();
+        let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &V5()));
+        let code = granted as u8;
+        assert_eq!(
+            house.subscribe(subscriber, &[("a/+", options(granted))], &[]),
+            format!("SUBACK [{code:02x}]")
+        );
+        let answer = house.publish(publisher, "a/b", b"x", published, 5);
+        assert_eq!(
+            answer,
+            ["", "PUBACK #5 00", "PUBREC #5 00"][published as usize]
+        );
+        let expected = match published.min(granted) {
+            Q0 => "PUBLISH a/b \"x\" q0",
+            Q1 => "PUBLISH a/b \"x\" q1 #1",
+            Q2 => "PUBLISH a/b \"x\" q2 #1",
+        };
+        assert_eq!(house.read(subscriber), expected);
+    }
+}
+
+#[test]
+fn qos_2_is_delivered_once_however_often_it_is_sent() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V5()), house.client("s", &V3()));
+    house.subscribe(subscriber, &[("t", options(Q2))], &[]);
+    assert_eq!(house.publish(publisher, "t", b"x", Q2, 5), "PUBREC #5 00");
+    assert_eq!(house.publish(publisher, "t", b"x", Q2, 5), "PUBREC #5 00");
+    assert_eq!(house.read(subscriber), "PUBLISH t \"x\" q2 #1");
+    assert_eq!(house.ack(publisher, AckType::PubRel, 5), "PUBCOMP #5 00");
+    assert_eq!(house.ack(publisher, AckType::PubRel, 5), "PUBCOMP #5 92");
+    assert_eq!(house.ack(subscriber, AckType::PubRec, 1), "PUBREL #1 00");
+    assert_eq!(house.ack(subscriber, AckType::PubRec, 1), "PUBREL #1 00");
+    assert_eq!(house.ack(subscriber, AckType::PubComp, 1), "");
+    assert_eq!(house.publish(publisher, "t", b"y", Q2, 5), "PUBREC #5 00");
+    assert_eq!(house.read(subscriber), "PUBLISH t \"y\" q2 #2");
+}
+
+#[test]
+fn a_window_is_kept_and_refilled_in_order() {
+    let mut house = House::new();
+    let terms = Terms {
+        properties: vec![Property::ReceiveMaximum(2)],
+        ..V5()
+    };
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &terms));
+    house.subscribe(subscriber, &[("t", options(Q1))], &[]);
+    for payload in [b"1", b"2", b"3", b"4"] {
+        house.publish(publisher, "t", payload, Q1, 9);
+    }
+    assert_eq!(
+        house.read(subscriber),
+        "PUBLISH t \"1\" q1 #1\nPUBLISH t \"2\" q1 #2"
+    );
+    // QoS 0 goes on meanwhile.
+    house.publish(publisher, "t", b"0", Q0, 0);
+    assert_eq!(house.read(subscriber), "PUBLISH t \"0\" q0");
+    assert_eq!(
+        house.ack(subscriber, AckType::PubAck, 2),
+        "PUBLISH t \"3\" q1 #3"
+    );
+    assert_eq!(
+        house.ack(subscriber, AckType::PubAck, 1),
+        "PUBLISH t \"4\" q1 #4"
+    );
+    assert_eq!(house.ack(subscriber, AckType::PubAck, 1), "");
+}
+
+#[test]
+fn a_negative_pubrec_frees_the_window() {
+    let mut house = House::new();
+    let terms = Terms {
+        properties: vec![Property::ReceiveMaximum(1)],
+        ..V5()
+    };
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &terms));
+    house.subscribe(subscriber, &[("t", options(Q2))], &[]);
+    house.publish(publisher, "t", b"1", Q2, 1);
+    house.publish(publisher, "t", b"2", Q2, 2);
+    assert_eq!(house.read(subscriber), "PUBLISH t \"1\" q2 #1");
+    let refused = ReasonCode::QuotaExceeded;
+    let answer = house.ack_with(subscriber, AckType::PubRec, 1, refused);
+    assert_eq!(answer, "PUBLISH t \"2\" q2 #2");
+}
+
+#[test]
+fn more_qos_2_at_a_time_than_announced_ends_the_connection() {
+    let mut house = House::with(
+        Limits {
+            max_inflight: 2,
+            ..limits()
+        },
+        Authentication::None,
+    );
+    let publisher = house.client("p", &V5());
+    assert_eq!(house.publish(publisher, "t", b"", Q2, 1), "PUBREC #1 10");
+    assert_eq!(house.publish(publisher, "t", b"", Q2, 2), "PUBREC #2 10");
+    assert_eq!(house.publish(publisher, "t", b"", Q2, 2), "PUBREC #2 00");
+    assert_eq!(
+        house.publish(publisher, "t", b"", Q2, 3),
+        "DISCONNECT 93\nCLOSED"
+    );
+}
+
+#[test]
+fn overlapping_subscriptions_give_one_message_with_all_identifiers() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &V5()));
+    house.subscribe(
+        subscriber,
+        &[("a/#", options(Q0))],
+        &[Property::SubscriptionIdentifier(7)],
+    );
+    house.subscribe(
+        subscriber,
+        &[("a/+", options(Q1))],
+        &[Property::SubscriptionIdentifier(300)],
+    );
+    house.subscribe(subscriber, &[("a/b", options(Q0))], &[]);
+    house.publish(publisher, "a/b", b"x", Q2, 1);
+    let read = house.read(subscriber);
+    assert!(
+        read.starts_with("PUBLISH a/b \"x\" q1 #1 SubscriptionIdentifier("),
+        "{read}"
+    );
+    assert!(read.contains("SubscriptionIdentifier(7)"), "{read}");
+    assert!(read.contains("SubscriptionIdentifier(300)"), "{read}");
+    assert_eq!(read.lines().count(), 1);
+}
+
+#[test]
+fn no_local_keeps_the_echo_away() {
+    let mut house = House::new();
+    let (one, other) = (house.client("one", &V5()), house.client("other", &V5()));
+    let quiet = SubscriptionOptions {
+        no_local: true,
+        ..options(Q0)
+    };
+    house.subscribe(one, &[("t", quiet)], &[]);
+    assert_eq!(house.publish(one, "t", b"mine", Q0, 0), "");
+    house.publish(other, "t", b"theirs", Q0, 0);
+    assert_eq!(house.read(one), "PUBLISH t \"theirs\" q0");
+}
+
+#[test]
+fn a_slow_reader_costs_a_bounded_outbox_and_loses_nothing_that_fits() {
+    let limits = Limits {
+        max_queued_messages: None,
+        max_queued_bytes: None,
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &V3()));
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    for number in 0..500_u16 {
+        let mut payload = format!("{number:04}").into_bytes();
+        payload.resize(1000, b' ');
+        house.publish(publisher, "t", &payload, Q0, 0);
+        assert!(house.engine.outbox(subscriber).len() < Limits::OUTBOX_HIGH + 1100);
+    }
+    let numbers: Vec<u16> = house
+        .read(subscriber)
+        .lines()
+        .map(|line| line["PUBLISH t \"".len()..][..4].parse().unwrap())
+        .collect();
+    assert_eq!(numbers, (0..500).collect::<Vec<_>>());
+    assert_eq!(house.engine.account.bytes(), 0);
+}
+
+#[test]
+fn a_message_too_large_for_the_client_counts_as_sent() {
+    let mut house = House::new();
+    let small = Terms {
+        properties: vec![Property::MaximumPacketSize(30)],
+        ..V5()
+    };
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &small));
+    house.subscribe(subscriber, &[("t", options(Q1))], &[]);
+    house.publish(publisher, "t", &[b'x'; 23], Q1, 1); // 2 + 3 + 2 + 1 + 23: one too many
+    house.publish(publisher, "t", &[b'y'; 22], Q1, 2);
+    assert_eq!(
+        house.read(subscriber),
+        "PUBLISH t \"yyyyyyyyyyyyyyyyyyyy\" q1 #2"
+    );
+}
+
+#[test]
+fn topic_aliases_stand_for_topics() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V5()), house.client("s", &V3()));
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let alias = [Property::TopicAlias(10)];
+    house.publish_with(publisher, "t", b"1", (Q0, 0, false), &alias);
+    house.publish_with(publisher, "", b"2", (Q0, 0, false), &alias);
+    assert_eq!(
+        house.read(subscriber),
+        "PUBLISH t \"1\" q0\nPUBLISH t \"2\" q0"
+    );
+    let unknown = [Property::TopicAlias(9)];
+    let answer = house.publish_with(publisher, "", b"3", (Q0, 0, false), &unknown);
+    assert_eq!(answer, "DISCONNECT 82\nCLOSED");
+    let publisher = house.client("p", &V5());
+    let large = [Property::TopicAlias(11)];
+    let answer = house.publish_with(publisher, "t", b"3", (Q0, 0, false), &large);
+    assert_eq!(answer, "DISCONNECT 94\nCLOSED");
+}
+
+#[test]
+fn properties_are_passed_on_in_their_order() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V5()), house.client("s", &V5()));
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let sent = [
+        Property::PayloadFormatIndicator(1),
+        Property::UserProperty("b", "2"),
+        Property::TopicAlias(1),
+        Property::ResponseTopic("answer"),
+        Property::CorrelationData(b"\x00\xff"),
+        Property::UserProperty("a", "1"),
+        Property::ContentType("text"),
+    ];
+    house.publish_with(publisher, "t", b"x", (Q0, 0, false), &sent);
+    assert_eq!(
+        house.read(subscriber),
+        "PUBLISH t \"x\" q0 PayloadFormatIndicator(1) UserProperty(\"b\", \"2\") \
+         ResponseTopic(\"answer\") CorrelationData([0, 255]) UserProperty(\"a\", \"1\") \
+         ContentType(\"text\")"
+    );
+}
+
+#[test]
+fn a_shared_subscription_takes_turns_and_skips_the_absent() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V3());
+    let members = ["a", "b", "c"].map(|name| {
+        let key = house.client(name, &KEPT());
+        house.subscribe(key, &[("$share/g/t", options(Q1))], &[]);
+        key
+    });
+    for number in 0..6 {
+        house.publish(publisher, "t", &[b'0' + number], Q1, 1);
+    }
+    for &member in &members {
+        assert_eq!(house.read(member).lines().count(), 2);
+    }
+    house.lose(members[1]);
+    for number in 0..6 {
+        house.publish(publisher, "t", &[b'0' + number], Q1, 1);
+    }
+    assert_eq!(
+        house.read(members[0]).lines().count() + house.read(members[2]).lines().count(),
+        6
+    );
+}
+
+#[test]
+fn the_brokers_own_topics_are_not_for_clients() {
+    let mut house = House::new();
+    let (client, old) = (house.client("a", &V5()), house.client("b", &V3()));
+    assert_eq!(
+        house.publish(client, "$SYS/broker/uptime", b"0", Q1, 1),
+        "PUBACK #1 87"
+    );
+    assert_eq!(
+        house.publish(client, "$SYS/broker/uptime", b"0", Q2, 1),
+        "PUBREC #1 87"
+    );
+    assert_eq!(house.publish(client, "t", b"0", Q2, 1), "PUBREC #1 10");
+    assert_eq!(
+        house.publish(old, "$SYS/broker/uptime", b"0", Q1, 1),
+        "PUBACK #1 00"
+    );
+}

@@ -1,0 +1,289 @@
+//! What is kept: Retained Messages, Sessions, queues.
+
+use super::*;
+
+#[test]
+fn retained_messages_wait_for_subscribers() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V5()), house.client("s", &V5()));
+    assert_eq!(house.retain(publisher, "a/b", b"old"), "PUBACK #77 10");
+    house.retain(publisher, "a/b", b"new");
+    house.retain(publisher, "a", b"parent");
+    house.retain(publisher, "a/c", b"gone");
+    house.retain(publisher, "a/c", b"");
+    assert_eq!(
+        house.subscribe(subscriber, &[("a/#", options(Q1))], &[]),
+        "SUBACK [01]\nPUBLISH a \"parent\" q1 #1 retain\nPUBLISH a/b \"new\" q1 #2 retain"
+    );
+    house.retain(publisher, "a/b", b"live");
+    assert_eq!(house.read(subscriber), "PUBLISH a/b \"live\" q1 #3");
+    assert_eq!(house.engine.retained(), 2);
+}
+
+#[test]
+fn retain_handling_and_retain_as_published() {
+    let mut house = House::new();
+    let (publisher, subscriber) = (house.client("p", &V5()), house.client("s", &V5()));
+    house.retain(publisher, "a", b"1");
+    let never = SubscriptionOptions {
+        retain_handling: RetainHandling::DoNotSend,
+        ..options(Q0)
+    };
+    let if_new = SubscriptionOptions {
+        retain_handling: RetainHandling::SendIfNew,
+        ..options(Q0)
+    };
+    let kept = SubscriptionOptions {
+        retain_as_published: true,
+        ..options(Q0)
+    };
+    assert_eq!(
+        house.subscribe(subscriber, &[("a", never)], &[]),
+        "SUBACK [00]"
+    );
+    assert_eq!(
+        house.subscribe(subscriber, &[("a", if_new)], &[]),
+        "SUBACK [00]"
+    );
+    assert_eq!(house.unsubscribe(subscriber, "a"), "UNSUBACK [00]");
+    assert_eq!(house.unsubscribe(subscriber, "a"), "UNSUBACK [11]");
+    let answer = house.subscribe(subscriber, &[("a", if_new)], &[]);
+    assert_eq!(answer, "SUBACK [00]\nPUBLISH a \"1\" q0 retain");
+    let answer = house.subscribe(subscriber, &[("a", kept)], &[]);
+    assert_eq!(answer, "SUBACK [00]\nPUBLISH a \"1\" q0 retain");
+    house.retain(publisher, "a", b"2");
+    assert_eq!(house.read(subscriber), "PUBLISH a \"2\" q0 retain");
+}
+
+#[test]
+fn a_session_is_kept_and_resumed() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V3());
+    let subscriber = house.client("s", &KEPT());
+    house.subscribe(subscriber, &[("t", options(Q2))], &[]);
+    house.publish(publisher, "t", b"1", Q1, 1);
+    house.publish(publisher, "t", b"2", Q2, 2);
+    assert_eq!(
+        house.read(subscriber),
+        "PUBLISH t \"1\" q1 #1\nPUBLISH t \"2\" q2 #2"
+    );
+    assert_eq!(house.ack(subscriber, AckType::PubRec, 2), "PUBREL #2 00");
+    house.lose(subscriber);
+    house.publish(publisher, "t", b"3", Q1, 3);
+    house.publish(publisher, "t", b"lost", Q0, 0);
+    house.wait(3599);
+    let (subscriber, answer) = house.connect("s", &KEPT());
+    assert!(answer.starts_with("CONNACK 00 present"), "{answer}");
+    let rest: Vec<_> = answer.lines().skip(1).collect();
+    // In the original order, with the original identifiers [MQTT-4.4.0-1], [MQTT-4.6.0-1].
+    assert_eq!(
+        rest,
+        [
+            "PUBLISH t \"1\" q1 #1 dup",
+            "PUBREL #2 00",
+            "PUBLISH t \"3\" q1 #3"
+        ]
+    );
+    assert_eq!(house.ack(subscriber, AckType::PubComp, 2), "");
+    house.lose(subscriber);
+    house.wait(3600);
+    assert_eq!(house.engine.sessions(), 1);
+    assert_eq!(house.engine.subscriptions(), 0);
+    let (_, answer) = house.connect("s", &KEPT());
+    assert!(
+        answer.starts_with("CONNACK 00 S") || answer.starts_with("CONNACK 00 R"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_duplicate_across_a_reconnection_is_still_one_message() {
+    let mut house = House::new();
+    let subscriber = house.client("s", &V3());
+    house.subscribe(subscriber, &[("t", options(Q2))], &[]);
+    let kept = Terms {
+        clean: false,
+        ..V3()
+    };
+    let publisher = house.client("p", &kept);
+    house.publish(publisher, "t", b"x", Q2, 5);
+    house.lose(publisher);
+    let (publisher, answer) = house.connect("p", &kept);
+    assert_eq!(answer, "CONNACK 00 present");
+    assert_eq!(house.publish(publisher, "t", b"x", Q2, 5), "PUBREC #5 00");
+    assert_eq!(house.ack(publisher, AckType::PubRel, 5), "PUBCOMP #5 00");
+    assert_eq!(house.read(subscriber), "PUBLISH t \"x\" q2 #1");
+}
+
+#[test]
+fn a_clean_start_forgets() {
+    let mut house = House::new();
+    let subscriber = house.client("s", &KEPT());
+    house.subscribe(subscriber, &[("t", options(Q1))], &[]);
+    house.lose(subscriber);
+    assert_eq!(house.connect("s", &V3()).1, "CONNACK 00");
+    assert_eq!(house.engine.subscriptions(), 0);
+}
+
+#[test]
+fn a_session_is_taken_over() {
+    let mut house = House::new();
+    let first = house.client("s", &KEPT());
+    house.subscribe(first, &[("t", options(Q1))], &[]);
+    let (second, answer) = house.connect("s", &KEPT());
+    assert!(answer.starts_with("CONNACK 00 present"), "{answer}");
+    assert_eq!(house.read(first), "DISCONNECT 8e\nCLOSED");
+    let publisher = house.client("p", &V3());
+    house.publish(publisher, "t", b"x", Q1, 1);
+    assert_eq!(house.read(second), "PUBLISH t \"x\" q1 #1");
+    assert_eq!(house.engine.clients(), 2);
+}
+
+#[test]
+fn the_offline_queue_is_bounded_and_drops_its_oldest() {
+    let limits = Limits {
+        max_queued_messages: Some(3),
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let publisher = house.client("p", &V3());
+    let subscriber = house.client("s", &KEPT());
+    house.subscribe(subscriber, &[("t", options(Q1))], &[]);
+    house.lose(subscriber);
+    for number in 1..=5_u8 {
+        house.publish(publisher, "t", &[b'0' + number], Q1, number.into());
+    }
+    let (_, answer) = house.connect("s", &KEPT());
+    let payloads: Vec<_> = answer.lines().skip(1).map(|line| &line[..13]).collect();
+    assert_eq!(
+        payloads,
+        ["PUBLISH t \"3\"", "PUBLISH t \"4\"", "PUBLISH t \"5\""]
+    );
+    assert_eq!(house.engine.stats().dropped, 2);
+}
+
+#[test]
+fn memory_in_total_is_bounded() {
+    let limits = Limits {
+        max_memory: 100_000,
+        max_queued_messages: None,
+        max_queued_bytes: None,
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let publisher = house.client("p", &V3());
+    for name in ["a", "b", "c"] {
+        let subscriber = house.client(name, &KEPT());
+        house.subscribe(subscriber, &[(name, options(Q1))], &[]);
+        house.lose(subscriber);
+    }
+    for _ in 0..100 {
+        for name in ["a", "b", "c"] {
+            house.publish(publisher, name, &[0; 1000], Q1, 1);
+            house.retain(publisher, &format!("r/{name}"), &[0; 1000]);
+        }
+    }
+    assert!(
+        house.engine.account.bytes() <= 103_000,
+        "{}",
+        house.engine.account.bytes()
+    );
+    assert!(house.engine.stats().dropped > 100);
+}
+
+#[test]
+fn messages_expire_while_they_wait() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V5());
+    let subscriber = house.client("s", &KEPT());
+    house.subscribe(subscriber, &[("t", options(Q1))], &[]);
+    house.lose(subscriber);
+    let lifetime = |seconds| [Property::MessageExpiryInterval(seconds)];
+    house.publish_with(publisher, "t", b"short", (Q1, 1, false), &lifetime(5));
+    house.publish_with(publisher, "t", b"long", (Q1, 2, true), &lifetime(60));
+    house.wait(10);
+    let (_, answer) = house.connect("s", &KEPT());
+    let rest: Vec<_> = answer.lines().skip(1).collect();
+    assert_eq!(rest, ["PUBLISH t \"long\" q1 #1 MessageExpiryInterval(50)"]);
+    house.wait(50);
+    let late = house.client("late", &V3());
+    assert_eq!(
+        house.subscribe(late, &[("t", options(Q1))], &[]),
+        "SUBACK [01]"
+    );
+}
+
+#[test]
+fn session_expiry_can_change_at_disconnect_but_not_come_from_nothing() {
+    let mut house = House::new();
+    let expiry = [Property::SessionExpiryInterval(10)];
+    let client = house.client("a", &KEPT());
+    house.disconnect(client, ReasonCode::Success, &expiry);
+    house.wait(10);
+    assert_eq!(house.engine.sessions(), 0);
+    let client = house.client("a", &V5());
+    let properties = buffer(&expiry);
+    let packet = Packet::Disconnect(mqtt::Disconnect {
+        reason: ReasonCode::Success,
+        properties: properties.as_properties(),
+    });
+    assert_eq!(
+        house.send(client, Version::V5, &packet),
+        "DISCONNECT 82\nCLOSED"
+    );
+}
+
+#[test]
+fn session_expiry_is_capped_and_said() {
+    let limits = Limits {
+        max_session_expiry: Some(100),
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let (key, answer) = house.connect("a", &KEPT());
+    assert!(answer.contains("SessionExpiryInterval(100)"), "{answer}");
+    house.lose(key);
+    let key = house.client(
+        "b",
+        &Terms {
+            clean: false,
+            ..V3()
+        },
+    );
+    house.lose(key);
+    house.wait(100);
+    assert_eq!(house.engine.sessions(), 0);
+}
+
+#[test]
+fn nothing_is_left_when_all_have_gone() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V3());
+    let keys: Vec<_> = (0..50)
+        .map(|number| {
+            let terms = if number % 2 == 0 { KEPT() } else { V3() };
+            let key = house.client(&format!("c{number}"), &terms);
+            house.subscribe(
+                key,
+                &[("a/+/b", options(Q1)), ("$share/g/a/#", options(Q2))],
+                &[],
+            );
+            key
+        })
+        .collect();
+    for number in 0..50 {
+        house.publish(publisher, "a/x/b", b"payload", Q2, number + 1);
+    }
+    for key in keys {
+        house.lose(key);
+    }
+    house.lose(publisher);
+    house.wait(4000);
+    let engine = &house.engine;
+    assert_eq!(
+        (engine.sessions(), engine.subscriptions(), engine.clients()),
+        (0, 0, 0)
+    );
+    assert_eq!((engine.account.bytes(), engine.connections()), (0, 0));
+    assert_eq!((engine.deadline(), engine.identifiers.len()), (None, 0));
+}

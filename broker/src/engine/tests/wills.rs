@@ -1,0 +1,84 @@
+//! Will Messages.
+
+use super::*;
+
+#[test]
+fn the_will_follows_a_lost_connection_only() {
+    let mut house = House::new();
+    let watcher = house.client("w", &V3());
+    house.subscribe(watcher, &[("will/#", options(Q1))], &[]);
+    let terms = || Terms {
+        will: Some(("will/a", b"gone", Q1, true)),
+        ..V3()
+    };
+    let client = house.client("a", &terms());
+    house.disconnect(client, ReasonCode::Success, &[]);
+    assert_eq!(house.read(watcher), "");
+    let client = house.client("a", &terms());
+    house.lose(client);
+    assert_eq!(house.read(watcher), "PUBLISH will/a \"gone\" q1 #1");
+    assert_eq!(house.engine.retained(), 1);
+    let client = house.client(
+        "a",
+        &Terms {
+            version: Version::V5,
+            ..terms()
+        },
+    );
+    house.disconnect(client, ReasonCode::DisconnectWithWillMessage, &[]);
+    assert_eq!(house.read(watcher), "PUBLISH will/a \"gone\" q1 #2");
+}
+
+#[test]
+fn the_will_follows_keep_alive() {
+    let mut house = House::new();
+    let watcher = house.client("w", &V3());
+    house.subscribe(watcher, &[("will", options(Q0))], &[]);
+    let terms = Terms {
+        keep_alive: 10,
+        will: Some(("will", b"dead", Q0, false)),
+        ..V5()
+    };
+    let client = house.client("a", &terms);
+    house.wait(14);
+    assert_eq!(
+        house.send(client, Version::V5, &Packet::PingReq),
+        "PINGRESP"
+    );
+    house.wait(14);
+    assert_eq!(house.read(watcher), "");
+    house.wait(1);
+    assert_eq!(house.read(client), "DISCONNECT 8d\nCLOSED");
+    assert_eq!(house.read(watcher), "PUBLISH will \"dead\" q0");
+}
+
+#[test]
+fn a_delayed_will_waits_and_is_cancelled_by_a_return() {
+    let mut house = House::new();
+    let watcher = house.client("w", &V3());
+    house.subscribe(watcher, &[("will", options(Q0))], &[]);
+    let terms = |delay| Terms {
+        will: Some(("will", b"dead", Q0, false)),
+        will_properties: vec![Property::WillDelayInterval(delay)],
+        ..KEPT()
+    };
+    let client = house.client("a", &terms(30));
+    house.lose(client);
+    house.wait(29);
+    let client = house.client("a", &terms(30));
+    house.wait(100);
+    assert_eq!(house.read(watcher), "");
+    house.lose(client);
+    house.wait(30);
+    assert_eq!(house.read(watcher), "PUBLISH will \"dead\" q0");
+    // The end of the session does not wait for the delay.
+    let client = house.client("a", &terms(100_000));
+    house.lose(client);
+    house.wait(3600);
+    assert_eq!(house.read(watcher), "PUBLISH will \"dead\" q0");
+    // Nor does a clean start by another connection.
+    let client = house.client("a", &terms(100));
+    let _successor = house.client("a", &V5());
+    assert_eq!(house.read(client), "DISCONNECT 8e\nCLOSED");
+    assert_eq!(house.read(watcher), "PUBLISH will \"dead\" q0");
+}
