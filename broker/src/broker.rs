@@ -169,6 +169,13 @@ impl Broker {
     /// Writes every connection with something in its outbox, and closes those that are at their end.
     pub(crate) fn flush(&self, dirty: &mut Vec<ConnectionKey>) {
         loop {
+            for key in self.engine.borrow_mut().take_resumed() {
+                // Next turn: whoever was held has had a long one.
+                let mut connections = self.connections.borrow_mut();
+                if let Some(waker) = connections.get_mut(key).and_then(Connection::resume) {
+                    self.again(waker);
+                }
+            }
             self.engine.borrow_mut().take_dirty(dirty);
             if dirty.is_empty() {
                 return;

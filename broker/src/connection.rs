@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::broker::Broker;
-use crate::engine::{ConnectionKey, Verdict};
+use crate::engine::{ConnectionKey, Engine, Verdict};
 use crate::socket::Socket;
 
 /// The socket's side of a connection; the engine knows the other by the same key.
@@ -15,8 +15,10 @@ pub(crate) struct Connection {
     socket: Socket,
     /// Keys are used again, serial numbers are not.
     serial: u32,
-    /// The beginning of a packet whose rest has not come yet.
+    /// The beginning of a packet whose rest has not come yet, or packets for which the engine was not ready.
     partial: Vec<u8>,
+    /// The engine is ready for them now.
+    resumed: bool,
     /// Wakes the task of this connection.
     waker: Option<Waker>,
     /// Everything is written and the peer was told so; what it still sends is dropped.
@@ -29,8 +31,24 @@ impl Connection {
             socket,
             serial,
             partial: Vec::new(),
+            resumed: false,
             waker: None,
             finished: false,
+        }
+    }
+
+    /// The engine goes on with this connection after a pause. Returns whom to wake for it.
+    pub(crate) fn resume(&mut self) -> Option<&Waker> {
+        self.resumed = true;
+        self.waker.as_ref()
+    }
+
+    /// Gives the engine what it had no use for before.
+    fn take_partial(&mut self, engine: &mut Engine, key: ConnectionKey) {
+        let used = engine.receive(Instant::now(), key, &self.partial);
+        self.partial.drain(..used);
+        if self.partial.is_empty() {
+            self.partial = Vec::new();
         }
     }
 
@@ -82,6 +100,17 @@ fn read(
     connection: &mut Connection,
     cx: &Context<'_>,
 ) -> Poll<&'static str> {
+    if broker.engine.borrow().is_held(key) {
+        return Poll::Pending; // woken when it may go on
+    }
+    if connection.resumed {
+        connection.resumed = false;
+        let engine = &mut *broker.engine.borrow_mut();
+        connection.take_partial(engine, key);
+        if engine.is_held(key) {
+            return Poll::Pending;
+        }
+    }
     let buffer = &mut *broker.buffer.borrow_mut();
     let count = match connection.socket.poll_read(cx, buffer) {
         Poll::Pending => return Poll::Pending,
@@ -97,11 +126,7 @@ fn read(
         connection.partial.extend_from_slice(&input[used..]);
     } else {
         connection.partial.extend_from_slice(input);
-        let used = engine.receive(now, key, &connection.partial);
-        connection.partial.drain(..used);
-        if connection.partial.is_empty() {
-            connection.partial = Vec::new();
-        }
+        connection.take_partial(engine, key);
     }
     if count == buffer.len() {
         // More is there; the others come first.

@@ -71,6 +71,7 @@ impl Outbox {
 /// One Network Connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
+    pub(crate) serial: u64,
     pub(crate) address: IpAddr,
     pub(crate) version: Version,
     pub(crate) phase: Phase,
@@ -91,11 +92,30 @@ pub(crate) struct Connection {
     pub(crate) aliases: Vec<Option<Box<str>>>,
     /// Common Name of the client certificate.
     pub(crate) common_name: Option<Box<str>>,
+    /// Subscribers that this publisher waits for; nothing is read from it until they have caught up.
+    pub(crate) held_by: Vec<Identity>,
+    /// Publishers that wait for this subscriber.
+    pub(crate) holds: Vec<Identity>,
+    /// A publisher has waited in vain: until this subscriber has caught up, its queue drops instead.
+    pub(crate) stalled: bool,
+}
+
+/// A connection that may have gone: keys are used again, serial numbers are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) key: ConnectionKey,
+    pub(crate) serial: u64,
 }
 
 impl Connection {
-    pub(crate) fn new(address: IpAddr, common_name: Option<Box<str>>, now: Instant) -> Self {
+    pub(crate) fn new(
+        serial: u64,
+        address: IpAddr,
+        common_name: Option<Box<str>>,
+        now: Instant,
+    ) -> Self {
         Connection {
+            serial,
             address,
             version: Version::V311,
             phase: Phase::Connecting,
@@ -109,6 +129,9 @@ impl Connection {
             problem_information: true,
             aliases: Vec::new(),
             common_name,
+            held_by: Vec::new(),
+            holds: Vec::new(),
+            stalled: false,
         }
     }
 

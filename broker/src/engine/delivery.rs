@@ -30,6 +30,8 @@ pub(super) struct Router {
     /// Subscription Identifiers, each with the number of its target.
     identifiers: Vec<(u32, u32)>,
     frames: Frames,
+    /// Connections for which the publisher of this message should wait.
+    pub(super) behind: Vec<ConnectionKey>,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
     sequence: u64,
 }
@@ -69,6 +71,8 @@ impl Engine {
             );
         }
         router.targets = targets;
+        // Found meanwhile.
+        router.behind = std::mem::take(&mut self.router.behind);
         self.router = router;
         !self.router.targets.is_empty()
     }
@@ -213,6 +217,9 @@ impl Engine {
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
             self.enqueue(target.session, delivery);
+            if self.is_behind(target.session) {
+                self.router.behind.push(key);
+            }
             return;
         }
         let identifier = (qos > QoS::AtMostOnce).then(|| session.next_identifier());
@@ -295,6 +302,11 @@ impl Engine {
     /// Sends what waits for a Session, as far as its window and its outbox allow: first what was sent on an earlier
     /// connection [MQTT-4.4.0-1], then the queue.
     pub(super) fn pump(&mut self, now: Instant, key: SessionKey) {
+        self.send_waiting(now, key);
+        self.relieve(now, key);
+    }
+
+    fn send_waiting(&mut self, now: Instant, key: SessionKey) {
         loop {
             let session = &mut self.sessions[key as usize];
             let Some(connection_key) = session.connection else {

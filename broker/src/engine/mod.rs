@@ -11,6 +11,7 @@ mod delivery;
 mod frame;
 mod limits;
 mod message;
+mod pressure;
 mod publish;
 mod retained;
 mod session;
@@ -104,6 +105,10 @@ pub(crate) struct Engine {
     router: Router,
     /// Connections to look at before the end of the turn.
     dirty: Vec<ConnectionKey>,
+    /// Connections that were held and are to be read again.
+    resumed: Vec<ConnectionKey>,
+    /// How many connections there were.
+    serial: u64,
     /// Clients that have had a CONNACK with success and are still there.
     clients: u32,
     stats: Stats,
@@ -128,6 +133,8 @@ impl Engine {
             deadlines: Deadlines::default(),
             router: Router::default(),
             dirty: Vec::new(),
+            resumed: Vec::new(),
+            serial: 0,
             clients: 0,
             stats: Stats::default(),
             unretained: 0,
@@ -142,7 +149,8 @@ impl Engine {
         address: IpAddr,
         common_name: Option<Box<str>>,
     ) -> ConnectionKey {
-        let connection = Connection::new(address, common_name, now);
+        self.serial += 1;
+        let connection = Connection::new(self.serial, address, common_name, now);
         let key = self.connections.insert(connection) as ConnectionKey;
         let slot = &mut self.connections[key as usize].deadline;
         self.deadlines.set(
@@ -186,6 +194,9 @@ impl Engine {
             if let Err(end) = self.packet(now, key, &packet) {
                 self.end(now, key, end);
                 return input.len();
+            }
+            if self.is_held(key) {
+                break;
             }
         }
         used
@@ -297,12 +308,14 @@ impl Engine {
         }
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Draining;
+        connection.held_by = Vec::new();
         // A peer that does not read must not keep the connection.
         let slot = &mut connection.deadline;
         self.deadlines
             .set(Due::Connection(key), slot, Some(now + Self::DRAIN_TIMEOUT));
         let address = connection.address;
         self.touch(key);
+        self.release(now, key);
         if connected {
             self.detach(now, key, &end);
         } else {
@@ -402,6 +415,8 @@ impl Engine {
         };
         self.deadlines
             .set(Due::Connection(key), &mut connection.deadline, None);
+        self.release(now, key);
+        let connection = &mut self.connections[key as usize];
         match connection.phase {
             Phase::Connected => self.detach(now, key, &End::silent(reason)),
             // Port scanners and health checks come and go without a word.
@@ -451,6 +466,7 @@ impl Engine {
                 self.end(now, key, End::silent("no CONNECT within 10 seconds"));
                 self.connections[key as usize].phase = Phase::Dead;
             }
+            Phase::Connected if !connection.held_by.is_empty() => self.give_up(now, key),
             Phase::Connected => match connection.silent_until() {
                 Some(at) if at <= now => {
                     // [MQTT-3.1.2-22]

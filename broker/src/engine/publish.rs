@@ -95,6 +95,7 @@ impl Engine {
             }
             self.acknowledge_packet(key, kind, identifier, reason);
         }
+        self.hold(now, key);
         Ok(())
     }
 

@@ -249,6 +249,17 @@ impl Session {
         }
     }
 
+    /// Whether the queue has reached this part (1/`part`) of one of its limits.
+    pub(crate) fn has_queued(
+        &self,
+        part: u32,
+        max_messages: Option<u32>,
+        max_bytes: Option<u64>,
+    ) -> bool {
+        max_messages.is_some_and(|max| self.queued > max / part)
+            || max_bytes.is_some_and(|max| self.queued_bytes > max / u64::from(part))
+    }
+
     /// Drops the oldest message that counts, if it is at the front. Returns whether there was one.
     pub(crate) fn drop_oldest(&mut self) -> bool {
         match self.queue.front() {

@@ -281,3 +281,92 @@ fn the_brokers_own_topics_are_not_for_clients() {
         "PUBACK #1 00"
     );
 }
+
+/// A publisher and a subscriber that reads nothing, after as many messages as it takes to make the publisher wait.
+fn held() -> (House, ConnectionKey, ConnectionKey, u32) {
+    let mut house = House::new();
+    let publisher = house.client(
+        "p",
+        &Terms {
+            keep_alive: 60,
+            ..V5()
+        },
+    );
+    let subscriber = house.client("s", &V3());
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let mut sent = 0;
+    while !house.engine.is_held(publisher) {
+        sent += 1;
+        house.publish(publisher, "t", &[b'x'; 500], Q0, 0);
+        assert!(sent < 2000, "nobody waits");
+    }
+    (house, publisher, subscriber, sent)
+}
+
+#[test]
+fn a_publisher_waits_for_a_subscriber_that_catches_up_and_nothing_is_lost() {
+    let (mut house, publisher, subscriber, sent) = held();
+    // What it sends now stays where it is.
+    assert!(house.engine.take_resumed().is_empty());
+    house.wait(4);
+    let read = house.read(subscriber).lines().count();
+    assert_eq!(read, sent as usize);
+    assert_eq!(house.engine.take_resumed(), [publisher]);
+    assert!(!house.engine.is_held(publisher));
+    assert_eq!(house.engine.stats().dropped, 0);
+    // Keep Alive begins anew.
+    house.wait(89);
+    assert_eq!(house.engine.verdict(publisher), Verdict::Keep);
+    house.wait(1);
+    assert_eq!(house.engine.verdict(publisher), Verdict::CloseWhenWritten);
+}
+
+#[test]
+fn nobody_waits_longer_than_five_seconds_for_one_that_is_stalled() {
+    let (mut house, publisher, subscriber, _) = held();
+    house.wait(5);
+    assert_eq!(house.engine.take_resumed(), [publisher]);
+    for _ in 0..1000 {
+        house.publish(publisher, "t", &[b'x'; 500], Q0, 0);
+        assert!(!house.engine.is_held(publisher));
+    }
+    assert!(house.engine.stats().dropped > 0);
+    // Once it has caught up, it is waited for again.
+    house.read(subscriber);
+    for _ in 0..1000 {
+        house.publish(publisher, "t", &[b'x'; 500], Q0, 0);
+    }
+    assert!(house.engine.is_held(publisher));
+}
+
+#[test]
+fn a_subscriber_that_leaves_is_not_waited_for() {
+    let (mut house, publisher, subscriber, _) = held();
+    house.lose(subscriber);
+    assert_eq!(house.engine.take_resumed(), [publisher]);
+    // Another client gets its key.
+    let other = house.client("o", &V3());
+    assert_eq!(other, subscriber);
+    assert!(!house.engine.is_held(publisher));
+}
+
+#[test]
+fn a_publisher_that_leaves_while_it_waits_holds_nobody_up() {
+    let (mut house, publisher, subscriber, sent) = held();
+    house.lose(publisher);
+    let other = house.client("o", &V3());
+    assert_eq!(other, publisher);
+    assert_eq!(house.read(subscriber).lines().count(), sent as usize);
+    assert!(house.engine.take_resumed().is_empty());
+}
+
+#[test]
+fn nobody_waits_for_itself() {
+    let mut house = House::new();
+    let client = house.client("c", &V3());
+    house.subscribe(client, &[("t", options(Q1))], &[]);
+    for id in 1..3000 {
+        house.publish_with(client, "t", b"x", (Q1, id, false), &[]);
+        assert!(!house.engine.is_held(client));
+    }
+}

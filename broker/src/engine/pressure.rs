@@ -1,0 +1,136 @@
+//! Back-pressure: a subscriber that is slower than its publishers slows them down before anything is lost.
+//!
+//! When a message must wait for a connected subscriber whose queue is half full, nothing more is read from the publisher
+//! until the queue has drained to a quarter, for at most five seconds and less than half of the publisher's Keep Alive.
+//! A subscriber that has not caught up by then counts as stalled: its own queue drops its oldest messages, and nobody
+//! waits for it until it has.
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::connection::{ConnectionKey, Identity, Phase};
+use super::deadlines::Due;
+use super::session::SessionKey;
+
+/// The longest time a publisher waits.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// A queue that holds more than this part (one half) of its limit makes publishers wait.
+const HIGH: u32 = 2;
+/// A queue that holds no more than this part (a quarter) lets them go on.
+const LOW: u32 = 4;
+
+impl Engine {
+    /// Whether publishers to this session should wait for its connection to catch up.
+    pub(super) fn is_behind(&self, key: SessionKey) -> bool {
+        let session = &self.sessions[key as usize];
+        let limits = &self.limits;
+        session
+            .connection
+            .is_some_and(|connection| !self.connections[connection as usize].stalled)
+            && (session.has_queued(HIGH, limits.max_queued_messages, limits.max_queued_bytes)
+                || self.account.bytes() as u64 > limits.max_memory / u64::from(HIGH))
+    }
+
+    /// Stops reading from a publisher until the subscribers that are behind have caught up.
+    pub(super) fn hold(&mut self, now: Instant, publisher: ConnectionKey) {
+        for subscriber in std::mem::take(&mut self.router.behind) {
+            // Who waits for itself waits in vain: its acknowledgements would not be read.
+            if subscriber == publisher {
+                continue;
+            }
+            let waiting = self.identity(publisher);
+            let awaited = self.identity(subscriber);
+            let connection = &mut self.connections[publisher as usize];
+            if connection.held_by.is_empty() {
+                let patience = match connection.patience {
+                    Duration::ZERO => PATIENCE,
+                    // Patience is one and a half times Keep Alive.
+                    patience => PATIENCE.min(patience / 4),
+                };
+                let slot = &mut connection.deadline;
+                self.deadlines
+                    .set(Due::Connection(publisher), slot, Some(now + patience));
+            }
+            if !connection.held_by.contains(&awaited) {
+                connection.held_by.push(awaited);
+                self.connections[subscriber as usize].holds.push(waiting);
+            }
+        }
+    }
+
+    /// Whether nothing is to be read from this connection for now.
+    pub(crate) fn is_held(&self, key: ConnectionKey) -> bool {
+        self.connections
+            .get(key as usize)
+            .is_some_and(|connection| !connection.held_by.is_empty())
+    }
+
+    /// Lets publishers go on if this session has caught up.
+    pub(super) fn relieve(&mut self, now: Instant, key: SessionKey) {
+        let session = &self.sessions[key as usize];
+        let Some(subscriber) = session.connection else {
+            return;
+        };
+        let connection = &self.connections[subscriber as usize];
+        let limits = &self.limits;
+        if (connection.holds.is_empty() && !connection.stalled)
+            || session.has_queued(LOW, limits.max_queued_messages, limits.max_queued_bytes)
+        {
+            return;
+        }
+        self.connections[subscriber as usize].stalled = false;
+        self.release(now, subscriber);
+    }
+
+    /// Nobody waits for this connection any longer.
+    pub(super) fn release(&mut self, now: Instant, subscriber: ConnectionKey) {
+        let released = self.identity(subscriber);
+        for waiting in std::mem::take(&mut self.connections[subscriber as usize].holds) {
+            let connection = self.connections.get_mut(waiting.key as usize);
+            let Some(connection) = connection.filter(|one| one.serial == waiting.serial) else {
+                continue;
+            };
+            let before = connection.held_by.len();
+            connection.held_by.retain(|&awaited| awaited != released);
+            if before > 0 && connection.held_by.is_empty() {
+                self.go_on(now, waiting.key);
+            }
+        }
+    }
+
+    /// The time to wait is over: whoever was waited for is stalled.
+    pub(super) fn give_up(&mut self, now: Instant, publisher: ConnectionKey) {
+        for awaited in std::mem::take(&mut self.connections[publisher as usize].held_by) {
+            let connection = self.connections.get_mut(awaited.key as usize);
+            if let Some(connection) = connection.filter(|one| one.serial == awaited.serial) {
+                connection.stalled = true;
+            }
+        }
+        self.go_on(now, publisher);
+    }
+
+    /// A publisher is read again. Its Keep Alive was suspended while it waited.
+    fn go_on(&mut self, now: Instant, publisher: ConnectionKey) {
+        let connection = &mut self.connections[publisher as usize];
+        if connection.phase != Phase::Connected {
+            return;
+        }
+        connection.last_received = now;
+        let at = connection.silent_until();
+        self.deadlines
+            .set(Due::Connection(publisher), &mut connection.deadline, at);
+        self.resumed.push(publisher);
+    }
+
+    /// Connections that are to be read again, with what was left unused of their bytes.
+    pub(crate) fn take_resumed(&mut self) -> Vec<ConnectionKey> {
+        std::mem::take(&mut self.resumed)
+    }
+
+    fn identity(&self, key: ConnectionKey) -> Identity {
+        Identity {
+            key,
+            serial: self.connections[key as usize].serial,
+        }
+    }
+}
