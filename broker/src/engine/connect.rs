@@ -200,6 +200,7 @@ impl Engine {
         if let Some(key) = self.find_session(client_identifier) {
             return (key, true);
         }
+        self.make_room(now);
         let key = self.sessions.insert(Session::new(client_identifier)) as SessionKey;
         let (sessions, hasher) = (&self.sessions, &self.hasher);
         self.identifiers
@@ -207,6 +208,35 @@ impl Engine {
                 hasher.hash_one(&*sessions[key as usize].client_identifier)
             });
         (key, false)
+    }
+
+    /// Ends the session that would end first of those without a connection, should there be too many.
+    fn make_room(&mut self, now: Instant) {
+        if self
+            .limits
+            .max_sessions()
+            .is_none_or(|max| self.sessions.len() < max)
+        {
+            return;
+        }
+        let without_end = || {
+            let mut sessions = self.sessions.iter();
+            sessions
+                .find(|(_, session)| session.connection.is_none())
+                .map(|(key, _)| key as SessionKey)
+        };
+        if let Some(key) = self.deadlines.first_session().or_else(without_end) {
+            self.evicted += 1;
+            // A line when it begins, and whenever the number has doubled.
+            if self.evicted.is_power_of_two() {
+                log::warn!(
+                    "{} sessions ended early so far to make room, the last of client {:?}",
+                    self.evicted,
+                    self.sessions[key as usize].client_identifier,
+                );
+            }
+            self.end_session(now, key);
+        }
     }
 
     /// Joins connection and session under the terms of this CONNECT. Returns the Keep Alive in force, in seconds.

@@ -39,6 +39,14 @@ impl Deadlines {
         self.0.first().map(|&(at, _)| at)
     }
 
+    /// The session with the first deadline of all sessions.
+    pub(crate) fn first_session(&self) -> Option<SessionKey> {
+        self.0.iter().find_map(|&(_, due)| match due {
+            Due::Session(key) => Some(key),
+            Due::Connection(_) => None,
+        })
+    }
+
     /// Takes out one that is due; its owner must set its slot to `None`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Due> {
         let &(at, due) = self.0.first()?;

@@ -39,6 +39,13 @@ impl Limits {
     /// The largest packet MQTT knows: 256 MiB and its header.
     pub(crate) const LARGEST_PACKET: u32 = 268_435_460;
 
+    /// How many Sessions are kept, connected or not: with a new name for each connection a stranger could leave any
+    /// number of them behind.
+    pub(crate) fn max_sessions(&self) -> Option<usize> {
+        self.max_clients
+            .map(|max| (max as usize).saturating_mul(4).max(1024))
+    }
+
     /// The Session Expiry Interval granted to a client that asks for `wanted` seconds.
     pub(crate) fn session_expiry(&self, wanted: u32) -> u32 {
         self.max_session_expiry

@@ -114,6 +114,8 @@ pub(crate) struct Engine {
     stats: Stats,
     /// Messages that were to be retained but found no room.
     unretained: u64,
+    /// Sessions that were ended because there were too many.
+    evicted: u64,
     /// Who was refused lately.
     pub(crate) refusals: Refusals,
 }
@@ -138,6 +140,7 @@ impl Engine {
             clients: 0,
             stats: Stats::default(),
             unretained: 0,
+            evicted: 0,
             refusals: Refusals::default(),
         }
     }

@@ -287,3 +287,29 @@ fn nothing_is_left_when_all_have_gone() {
     assert_eq!((engine.account.bytes(), engine.connections()), (0, 0));
     assert_eq!((engine.deadline(), engine.identifiers.len()), (None, 0));
 }
+
+#[test]
+fn sessions_left_behind_are_bounded_and_connected_ones_are_safe() {
+    for expiry in [3600, u32::MAX] {
+        let mut house = House::with(
+            Limits {
+                max_session_expiry: None,
+                ..limits()
+            },
+            Authentication::None,
+        );
+        let terms = Terms {
+            properties: vec![Property::SessionExpiryInterval(expiry)],
+            ..KEPT()
+        };
+        let first = house.client("first", &terms);
+        for number in 0..3000 {
+            let key = house.client(&format!("c{number}"), &terms);
+            house.subscribe(key, &[("t/+", options(Q1))], &[]);
+            house.lose(key);
+        }
+        assert_eq!(house.engine.sessions(), 1024);
+        assert_eq!(house.engine.subscriptions(), 1023);
+        assert_eq!(house.send(first, Version::V5, &Packet::PingReq), "PINGRESP");
+    }
+}
