@@ -167,9 +167,10 @@ pub(crate) fn not_ready(token: Token, direction: Direction) {
 /// The system's, `EINTR` apart.
 pub(crate) fn wait(timeout: Option<Duration>) -> io::Result<()> {
     with(|reactor| {
-        // A timeout of part of a millisecond must not become none: rustix takes nanoseconds where the kernel does.
+        // Longer than 24 days would need a system call that older kernels do not have.
+        let timeout = timeout.map(|timeout| timeout.min(Duration::from_secs(24 * 60 * 60)));
         let timeout = timeout.map(|timeout| Timespec {
-            tv_sec: timeout.as_secs().try_into().unwrap_or(i32::MAX.into()),
+            tv_sec: timeout.as_secs() as i64,
             tv_nsec: timeout.subsec_nanos().into(),
         });
         reactor.events.clear();
