@@ -15,6 +15,8 @@ include cross/platforms.mk
 # make run: the ports of the web page and, unless the settings are to say it, of the broker.
 HTTP_PORT ?= 8080
 PORT ?=
+# Its files. The path must be short, for the unix sockets below it.
+ROUTER ?= $(TARGET_DIR)/router
 
 PACKAGE = $(TARGET_DIR)/packages/mqtt_broker.$(PLATFORM).tgz
 SIMULATOR := $(TARGET_DIR)/debug/simulator
@@ -33,7 +35,7 @@ help:
 
 run:
 	@$(MAKE) --no-print-directory package simulator PLATFORM=host
-	@exec cross/run.sh '$(SIMULATOR)' '$(TARGET_DIR)/packages/mqtt_broker.host.tgz' '$(TARGET_DIR)/router' '$(HTTP_PORT)' '$(PORT)'
+	@exec cross/run.sh '$(SIMULATOR)' '$(TARGET_DIR)/packages/mqtt_broker.host.tgz' '$(ROUTER)' '$(HTTP_PORT)' '$(PORT)'
 
 simulator:
 	@cargo build --quiet --locked --package simulator
