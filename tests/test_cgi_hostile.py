@@ -1,4 +1,4 @@
-"""Requests to the web pages that no browser sends for their user: none changes anything, each gets an answer in words."""
+"""Requests to the web pages that no browser sends for its user: each gets an answer in words, none changes anything."""
 
 import base64
 import re
@@ -10,8 +10,9 @@ from urllib.parse import urlencode
 import pytest
 
 from form import Form
-from router import FORM_TYPE, LOGIN, Router
+from router import Router
 from waiting import until
+from website import FORM_TYPE, LOGIN
 
 SET = "/module/mqtt_broker/set.cgi"
 PAGES = ["index", "set", "status", "slog"]
@@ -81,7 +82,7 @@ def test_the_right_token_in_the_wrong_place(router, token):
 
 def test_a_wrong_token_keeps_what_was_typed_for_our_own_page(router):
     """The router was restarted while somebody typed: that page is ours, and nothing typed there is lost."""
-    origin = f"http://{router.address[0]}:{router.address[1]}"
+    origin = router.origin
     answer = post(router, f"token={'0' * 32}&mqtt_port=4444", Origin=origin)
     assert in_words(answer, 403).value("mqtt_port") == "4444"
     # Another site's form is not even shown.
@@ -104,7 +105,7 @@ def test_another_site(router, token, name, value):
 
 
 def test_one_of_the_two_is_enough_to_refuse(router, token):
-    own = f"http://{router.address[0]}:{router.address[1]}"
+    own = router.origin
     in_words(post(router, fields(token), Origin=own, Referer="http://evil.example/"), 403)
     in_words(post(router, fields(token), Origin="null", Referer=f"{own}/module/mqtt_broker/index.cgi"), 403)
 

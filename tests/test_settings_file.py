@@ -1,4 +1,4 @@
-"""Settings files by any hand: what the broker says of them, and what it does when a running one is given such a file."""
+"""Settings files by any hand: what the broker says of them, and what it does when it meets one while it runs."""
 
 import json
 import os
@@ -9,8 +9,9 @@ import subprocess
 import pytest
 
 import wire
+from app import PREFIX, is_alive, quoted
 from mosquitto import publish
-from router import PREFIX, Port, Router, is_alive, quoted
+from router import Port, Router
 from waiting import until
 from wire import MQTT_3_1_1, MQTT_5, Connection, connected
 
@@ -66,9 +67,11 @@ VALUES = [
     ("PORT", "-1", False), ("PORT", "+1883", False), ("PORT", "1883 ", False), ("PORT", "0x75b", False),
     ("PORT", "1e3", False), ("PORT", "١٨٨٣", False), ("PORT", "99999999999999999999", False),
     ("PORT", "18 83", False), ("PORT", "1883\n", False),
-    ("LOG_LEVEL", "debug", True), ("LOG_LEVEL", "Debug", False), ("LOG_LEVEL", "", False), ("LOG_LEVEL", "trace", False),
+    ("LOG_LEVEL", "debug", True), ("LOG_LEVEL", "Debug", False), ("LOG_LEVEL", "", False),
+    ("LOG_LEVEL", "trace", False),
     ("TLS", "none", True), ("TLS", "ssl", False), ("TLS", "", False), ("TLS", "none ", False),
-    ("AUTHENTICATION", "none", True), ("AUTHENTICATION", "password", False), ("AUTHENTICATION", "certificate_cn", False),
+    ("AUTHENTICATION", "none", True), ("AUTHENTICATION", "password", False),
+    ("AUTHENTICATION", "certificate_cn", False),
     ("AUTHENTICATION", "$(reboot)", False),
     ("BIND", "::1", True), ("BIND", "127.0.0.1", True), ("BIND", "", True), ("BIND", "localhost", False),
     ("BIND", "300.0.0.1", False), ("BIND", "1", False),
@@ -146,8 +149,9 @@ def test_files_that_are_none(program, tmp_path):
 def test_secrets_are_not_repeated(program, tmp_path):
     """Whoever reads the log or the answer of --check learns no password from a broken file."""
     secret = "hunter2hunter2"
-    for text in (f"'{secret}", f"\"{secret}", f"'{secret}' {secret}", f"'{secret}\\x'", f"'{secret}\x01'", f"{secret} x"):
-        data = ENABLED + LOGIN + line("PASSWORD", text) + line("PSK_KEY", text) + line("PORT", 0) + f"{secret}\n".encode()
+    for text in ("'{}", '"{}', "'{}' {}", "'{}\\x'", "'{}\x01'", "{} x"):
+        text = text.replace("{}", secret)
+        data = ENABLED + LOGIN + line("PASSWORD", text) + line("PSK_KEY", text) + line("PORT", 0) + secret.encode()
         file = tmp_path / "settings"
         file.write_bytes(data)
         for words in (["--check", file], ["--check", "--json", file], ["--enabled", file], ["--root", tmp_path, file]):

@@ -78,6 +78,11 @@ class Connection:
     def send(self, data):
         self.socket.sendall(data)
 
+    def try_to_send(self, data):
+        """Says what the broker may not want to hear to the end."""
+        with suppress(BrokenPipeError, ConnectionResetError):
+            self.send(data)
+
     def receive(self):
         """The next packet as (first byte, body), or nothing once the broker has closed the connection."""
         first = self._take(1)
