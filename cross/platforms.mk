@@ -31,8 +31,9 @@ BUILD_PATH := $(CROSS_TOOLS)/bin:$(PATH)
 
 # 1. A standard library that is there, built (rustup target add); 2. the source of one, beside the compiler in use,
 # or 3. beside the distribution's. A source serves only the compiler it came with.
-has_std = $(wildcard $(shell $(1) rustc --print target-libdir --target $(RUST_TARGET) 2>/dev/null)/libstd-*.rlib)
-has_source = $(wildcard $(shell $(1) rustc --print sysroot 2>/dev/null)/lib/rustlib/src/rust/library/Cargo.lock)
+rustc_says = $(or $(shell $(1) rustc --print $(2) 2>/dev/null),/no/rustc)
+has_std = $(wildcard $(call rustc_says,$(1),target-libdir --target $(RUST_TARGET))/libstd-*.rlib)
+has_source = $(wildcard $(call rustc_says,$(1),sysroot)/lib/rustlib/src/rust/library/Cargo.lock)
 ifeq ($(call has_std),)
 CPU_CONFIG += --config cross/build-std.toml
 BUILD_ENV := RUSTC_BOOTSTRAP=1
@@ -48,7 +49,7 @@ endif
 
 BUILD_PATH ?= $(PATH)
 # In the program, the same paths wherever it was built.
-SYSROOT := $(shell PATH="$(BUILD_PATH)" rustc --print sysroot 2>/dev/null)
+SYSROOT := $(call rustc_says,PATH="$(BUILD_PATH)",sysroot)
 REGISTRY := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP := "--remap-path-prefix=$(SYSROOT)=/rust", "--remap-path-prefix=$(REGISTRY)=/cargo", \
 	"--remap-path-prefix=$(CURDIR)=/mqtt_broker", "--remap-path-prefix=$(TARGET_DIR)=/target"

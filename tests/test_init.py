@@ -527,6 +527,23 @@ def test_settings_that_are_the_defaults_are_replaced_by_the_saved_ones(router):
     assert router.settings.read_text() == ENABLED
 
 
+def test_the_settings_survive_a_firmware_that_only_stops_the_broker(router):
+    router.enable()
+    router.init("start")
+    router.init("stop")
+    upgrade(router, uninstall=False)
+    assert router.settings.read_text() == ENABLED
+
+
+def test_an_upgrade_does_not_undo_a_return_to_the_defaults(router):
+    router.enable()
+    router.init("stop")
+    router.init("defaults")
+    router.init("stop")
+    upgrade(router, uninstall=False)
+    assert not router.settings.exists() or router.settings.read_text() == DEFAULTS
+
+
 def test_settings_that_the_firmware_kept_count(router):
     router.enable()
     router.run("uninstall", str(router.root))
