@@ -67,7 +67,8 @@ setup:
 		{ echo "cargo $$part is missing: install it as the Rust toolchain was installed"; exit 1; }; \
 	done
 
-test: setup lint
+test: setup
+	@$(MAKE) --no-print-directory lint
 	cargo test --locked --workspace
 	@$(MAKE) --no-print-directory package PLATFORM=host
 	@$(MAKE) --no-print-directory package PLATFORM=v3
@@ -78,12 +79,15 @@ test: setup lint
 		SIMULATOR=$(SIMULATOR) $(VENV)/bin/python3 -m pytest tests $(PYTEST_ARGS)
 
 SCRIPTS := .ci/run cross/pack.sh cross/run.sh cross/setup-debian.sh etc/init etc/install etc/uninstall
+# Not POSIX, but of every shell there is: -ef of test. And mkdir -p -m is meant for the last directory alone.
+SHELLCHECK := --severity=warning --exclude=SC3013,SC2174
 
 lint:
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for script in $(SCRIPTS); do sh -n $$script || exit; done
-	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'shellcheck is not installed: skipped'; fi
+	@if command -v shellcheck >/dev/null; then shellcheck $(SHELLCHECK) $(SCRIPTS); \
+		else echo 'shellcheck is not installed: skipped'; fi
 	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
 		else echo 'cargo-deny is not installed: skipped (make audit)'; fi
 

@@ -23,7 +23,8 @@ case $WHAT in build | test | all) ;; *) die "the first word is build, test or al
 
 # What is called by its name: the command, and the package that brings it.
 TOOLS="git:git make:make gcc:gcc readelf:binutils python3:python3 tar:tar gzip:gzip"
-TESTS="mosquitto_pub:mosquitto-clients qemu-arm-static:qemu-user-static busybox:busybox dash:dash"
+TESTS="mosquitto_pub:mosquitto-clients qemu-arm-static:qemu-user-static busybox:busybox dash:dash
+    shellcheck:shellcheck"
 CROSS="gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 # A compiler that has no standard library for the routers is helped by one that can build it.
