@@ -1,0 +1,238 @@
+"""The web pages in a real browser: on a telephone and on a desk, with JavaScript and without."""
+
+import shutil
+import uuid
+
+import pytest
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from browser import Browser
+from mosquitto import Subscriber, publish
+from router import Router
+from waiting import until
+
+GREEN, RED = "rgba(0, 128, 0, 1)", "rgba(128, 0, 0, 1)"
+VIEWS = {
+    "desk": (1200, True),
+    "telephone": (320, True),
+    "desk without JavaScript": (1200, False),
+    "telephone without JavaScript": (320, False),
+}
+PSK = ["mqtt_psk_identity", "mqtt_psk_key"]
+CERTIFICATE = ["mqtt_ca_certificates", "mqtt_certificate", "mqtt_private_key"]
+LOGIN = ["mqtt_client_name", "mqtt_client_secret"]
+
+
+@pytest.fixture(scope="module")
+def router():
+    """A router that has never seen the app."""
+    with Router() as router:
+        yield router
+
+
+@pytest.fixture(scope="module", params=VIEWS)
+def browser(request, router):
+    width, javascript = VIEWS[request.param]
+    with Browser(router, width, javascript, request.param.replace(" ", "-")) as browser:
+        browser.log_in()
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def nothing_to_complain_of(request):
+    yield
+    if "browser" in request.fixturenames:
+        browser = request.getfixturevalue("browser")
+        assert browser.complaints() == []
+
+
+@pytest.fixture
+def app(router, browser, host_package):
+    """The app, installed, disabled, with the defaults; the form is open."""
+    if not router.module.exists():
+        router.upload(host_package.read_bytes())
+    router.init("stop")
+    router.init("defaults")
+    browser.open_form()
+    return router
+
+
+def seen(browser, name):
+    """A page as it is looked at: it fits, and there is a picture of it."""
+    browser.screenshot(name)
+    assert browser.overhang() == [], f"{name} must be scrolled sideways"
+
+
+def test_from_the_upload_to_a_message(router, browser, host_package):
+    if router.module.exists():
+        router.delete()
+        # What a reboot would forget.
+        shutil.rmtree(router.root / "var/run/mqtt_broker.upgrade", ignore_errors=True)
+    browser.open("/module.cgi")
+    assert "No router app is installed." in browser.text
+    browser.driver.find_element(By.ID, "file").send_keys(str(host_package))
+    browser.press("Add or Update")
+    assert "MQTT Broker" in browser.text and "successfully added" in browser.text
+    browser.follow("Back")
+    browser.follow("MQTT Broker")
+    assert browser.value("mqtt_port") == "1883" and not browser.control("mqtt_enabled").is_selected()
+    seen(browser, "1-first-sight")
+    browser.tick("mqtt_enabled")
+    browser.type("mqtt_port", str(router.port))
+    browser.press("Apply")
+    colour, text = browser.box()
+    assert colour == GREEN and "Configuration successfully updated." in text
+    seen(browser, "2-applied")
+    router.await_listening()
+    topic = uuid.uuid4().hex
+    with Subscriber(router.port, "-q", "1", "-t", topic) as subscriber:
+        publish(router.port, topic, "-q", "1", message="54")
+        assert subscriber.next().payload == b"54"
+
+    browser.follow("Overview")
+    assert "Running" in browser.text and str(router.port) in browser.text
+    seen(browser, "3-overview")
+    browser.follow("System Log")
+    assert f"listening on port {router.port}" in browser.text
+    seen(browser, "4-log")
+    browser.follow("Global")
+    assert browser.control("mqtt_enabled").is_selected()
+    browser.follow("Return")
+    assert browser.address == "/module.cgi"
+
+
+def test_errors_stand_beside_their_fields(app, browser):
+    browser.tick("mqtt_enabled")
+    browser.type("mqtt_port", "port 1883")
+    browser.choose("mqtt_log_level", "Debug")
+    browser.choose("mqtt_authentication", "Username/password")
+    browser.type("mqtt_client_name", "Data \"collector\" <1> & 'more'")
+    browser.press("Apply")
+    colour, text = browser.box()
+    assert colour == RED and "Nothing was changed" in text
+    seen(browser, "5-errors")
+    for name in ("mqtt_port", "mqtt_client_secret"):
+        error, field = browser.control(f"{name}_error"), browser.control(name)
+        assert error.is_displayed() and len(error.text) > 20
+        row = field.find_element(By.XPATH, "ancestor::*[contains(concat(' ', @class, ' '), ' row ')]")
+        assert error in row.find_elements(By.CSS_SELECTOR, "*"), "in the same row"
+        assert error.value_of_css_property("color") == RED
+        assert error.get_dom_attribute("id") in field.get_dom_attribute("aria-describedby").split()
+    assert browser.driver.switch_to.active_element.get_dom_attribute("id") == "mqtt_port", "the first that is wrong"
+    assert len(browser.all("[id$=_error]")) == 2
+
+    # All that was typed is still there, and mending what was wrong is enough.
+    assert browser.control("mqtt_enabled").is_selected()
+    assert browser.value("mqtt_port") == "port 1883"
+    assert browser.value("mqtt_log_level") == "debug"
+    assert browser.value("mqtt_client_name") == "Data \"collector\" <1> & 'more'"
+    browser.type("mqtt_client_secret", "s3cret $(x)")
+    browser.press("Apply")
+    assert browser.box()[0] == RED and browser.value("mqtt_client_secret") == "s3cret $(x)"
+    browser.type("mqtt_port", str(app.port))
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN
+    settings = app.settings()
+    assert (settings["PASSWORD"], settings["LOG_LEVEL"]) == ("s3cret $(x)", "debug")
+    assert settings["USERNAME"] == "Data \"collector\" <1> & 'more'"
+    app.await_listening()
+
+
+def test_tls_is_not_there_yet(app, browser):
+    browser.choose("mqtt_tls", "PSK based")
+    browser.type("mqtt_psk_identity", "test")
+    browser.type("mqtt_psk_key", "7956a812b2c52b6411abd8")
+    browser.press("Apply")
+    assert browser.box()[0] == RED and "TLS Support" in browser.control("mqtt_tls_error").text
+    assert browser.value("mqtt_psk_key") == "7956a812b2c52b6411abd8"
+    seen(browser, "6-psk")
+    assert app.settings()["TLS"] == "none"
+
+
+def test_what_applies_is_shown(app, browser):
+    """With a script only that; without one all of it."""
+    every = PSK + CERTIFICATE + LOGIN
+    if not browser.javascript:
+        assert [name for name in every if not browser.is_shown(name)] == []
+        return
+
+    def shown():
+        return [name for name in every if browser.is_shown(name)]
+
+    assert shown() == []
+    browser.choose("mqtt_tls", "PSK based")
+    assert shown() == PSK
+    browser.type("mqtt_psk_identity", "typed")
+    browser.choose("mqtt_tls", "Certificate based")
+    assert shown() == CERTIFICATE
+    seen(browser, "7-certificate")
+    browser.choose("mqtt_authentication", "Certificate CN")
+    assert shown() == CERTIFICATE + LOGIN[:1]
+    browser.choose("mqtt_tls", "None")
+    browser.choose("mqtt_authentication", "Username/password")
+    assert shown() == LOGIN
+    browser.type("mqtt_client_name", "house")
+    browser.type("mqtt_client_secret", "12345")
+    # What is not shown is kept all the same.
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN
+    assert app.settings()["PSK_IDENTITY"] == "typed"
+    assert shown() == LOGIN
+
+
+def test_a_secret_can_be_looked_at_while_it_is_typed(app, browser):
+    browser.choose("mqtt_authentication", "Username/password")
+    browser.type("mqtt_client_secret", "12345")
+    button = browser.driver.find_element(By.CSS_SELECTOR, "[data-reveals=mqtt_client_secret]")
+    # Without a script it would do nothing, and is not there.
+    assert button.is_displayed() == browser.javascript
+    for kind in ("text", "password", "text") if browser.javascript else ():
+        button.click()
+        assert browser.control("mqtt_client_secret").get_property("type") == kind
+
+
+def test_a_stored_secret(app, browser):
+    """Untouched it stays; typed over it changes; ticked off it goes. It never comes back to the browser."""
+    def password():
+        return app.settings()["PASSWORD"]
+
+    app.apply(mqtt_authentication="password", mqtt_client_name="house", mqtt_client_secret="first secret")
+    browser.open_form()
+    assert browser.value("mqtt_client_secret") == "" and "first secret" not in browser.driver.page_source
+    assert "stored" in browser.control("mqtt_client_secret").get_dom_attribute("placeholder")
+    seen(browser, "8-stored-secret")
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN and password() == "first secret"
+    browser.type("mqtt_client_secret", "second secret")
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN and password() == "second secret"
+    assert "second secret" not in browser.driver.page_source
+    browser.choose("mqtt_authentication", "None")
+    browser.open_form()
+    # It can be removed only where it is not needed.
+    browser.tick("mqtt_client_secret_clear")
+    browser.press("Apply")
+    assert browser.box()[0] == RED and password() == "second secret"
+    assert browser.control("mqtt_client_secret_clear").is_selected(), "what was ticked is kept"
+    app.apply(mqtt_authentication="none", mqtt_client_secret_clear="on")
+    assert password() == ""
+
+
+def test_the_enter_key(app, browser):
+    browser.control("mqtt_port").clear()
+    browser.control("mqtt_port").send_keys(str(app.port), Keys.ENTER)
+    until(lambda: app.settings()["PORT"] == str(app.port), "it is stored")
+    until(lambda: browser.all("section.result"), "the answer is there")
+    assert browser.box()[0] == GREEN
+
+
+def test_loading_the_answer_again_applies_nothing(app, browser):
+    browser.type("mqtt_port", str(app.port))
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN
+    before = app.settings_file.stat().st_mtime_ns
+    browser.driver.refresh()
+    assert app.settings_file.stat().st_mtime_ns == before
+    browser.driver.back()
+    assert app.settings_file.stat().st_mtime_ns == before
