@@ -214,6 +214,9 @@ impl Broker {
 
     /// Does what another thread asks for.
     pub(crate) fn receive(self: &Rc<Self>, mail: Mail) {
+        if self.ending.get().is_some() {
+            return;
+        }
         match mail {
             Mail::Terminate => self.end(Ended::Terminated),
             Mail::Reload(Err(problems)) => {

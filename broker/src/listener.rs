@@ -18,6 +18,8 @@ use crate::syslog::always;
 struct Open {
     listener: TcpListener,
     token: Token,
+    /// What it is bound to.
+    place: (Option<IpAddr>, u16),
 }
 
 impl Drop for Open {
@@ -55,6 +57,14 @@ impl Listener {
     const BACKLOG: i32 = 1024;
     /// Accepted at a time; the connections that are there come first again after that.
     const ACCEPT_A_TURN: usize = 64;
+    /// A silent connection is probed after this time, so often, and given up after so many.
+    const PROBE_AFTER: Duration = Duration::from_secs(120);
+    const PROBE_EVERY: Duration = Duration::from_secs(20);
+    const PROBES: u32 = 6;
+    /// How long sent bytes may stay unacknowledged.
+    const UNACKNOWLEDGED: Duration = Duration::from_secs(240);
+    /// Bytes that the kernel holds for a client (it doubles them for its own needs).
+    const SEND_BUFFER: usize = 128 * 1024;
     /// How long nothing is accepted when there are no descriptors or no memory.
     const BREATH: Duration = Duration::from_secs(1);
 
@@ -73,9 +83,9 @@ impl Listener {
         }
     }
 
-    /// The port that is asked for.
+    /// The port that clients use, or would.
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.open.as_ref().map_or(self.port, |open| open.place.1)
     }
 
     /// Whether clients can come in.
@@ -186,12 +196,15 @@ impl Listener {
 
     /// Another port or address is wanted: it is opened before the one in use goes.
     pub(crate) fn moved(&mut self, bind: Option<IpAddr>, port: u16, now: Instant) {
-        if self.port == port {
-            // Two sockets can't have the port at once, whatever their addresses.
-            self.open = None;
-        }
         (self.bind, self.port) = (bind, port);
         (self.retry_at, self.back_off, self.error) = (Some(now), 1, None);
+        match self.open.as_ref().map(|open| open.place) {
+            // Back where it still is.
+            Some(place) if place == (bind, port) => self.retry_at = None,
+            // Two sockets can't have the port at once, whatever their addresses.
+            Some((_, other)) if other == port => self.open = None,
+            _ => {}
+        }
     }
 
     /// Closes the port for good.
@@ -231,7 +244,12 @@ fn bind(address: Option<IpAddr>, port: u16) -> io::Result<Open> {
         None => both(),
     }?;
     let token = reactor::register(&listener)?;
-    Ok(Open { listener, token })
+    let place = (address, port);
+    Ok(Open {
+        listener,
+        token,
+        place,
+    })
 }
 
 fn listen(address: IpAddr, port: u16) -> Result<TcpListener, Errno> {
@@ -246,6 +264,15 @@ fn listen(address: IpAddr, port: u16) -> Result<TcpListener, Errno> {
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, !address.is_unspecified())?;
     }
+    // Connections inherit these. A peer that has vanished must not keep its place for ever, and what the kernel holds for
+    // one that does not read comes out of the router's memory too.
+    // Where a kernel lacks one of them, it does without.
+    let _ = sockopt::set_socket_keepalive(&socket, true);
+    let _ = sockopt::set_tcp_keepidle(&socket, Listener::PROBE_AFTER);
+    let _ = sockopt::set_tcp_keepintvl(&socket, Listener::PROBE_EVERY);
+    let _ = sockopt::set_tcp_keepcnt(&socket, Listener::PROBES);
+    let _ = sockopt::set_tcp_user_timeout(&socket, Listener::UNACKNOWLEDGED.as_millis() as u32);
+    let _ = sockopt::set_socket_send_buffer_size(&socket, Listener::SEND_BUFFER);
     rustix::net::bind(&socket, &SocketAddr::new(address, port))?;
     rustix::net::listen(&socket, Listener::BACKLOG)?;
     Ok(TcpListener::from(socket))
@@ -280,7 +307,14 @@ fn take_in(broker: &Rc<Broker>, stream: TcpStream, address: IpAddr) {
             .refusals
             .note(Instant::now(), address, reason);
     };
-    if max_clients.is_some_and(|max| connections >= u64::from(max) + Listener::SPARE) {
+    let full = max_clients.is_some_and(|max| connections >= u64::from(max) + Listener::SPARE);
+    // Whoever has not said CONNECT yet makes room: idle strangers must not shut the port.
+    if full
+        && !broker
+            .engine
+            .borrow_mut()
+            .end_oldest_connecting(Instant::now())
+    {
         return refuse(format!(
             "{connections} connections are open, no more may be"
         ));

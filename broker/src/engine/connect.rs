@@ -1,6 +1,7 @@
 //! CONNECT: who is it, may it, and which Session is its own.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use mqtt::{
@@ -41,7 +42,9 @@ impl Engine {
             }
         };
         let client_identifier = assigned.as_deref().unwrap_or(connect.client_identifier);
-        let (session, session_present) = self.take_session(now, client_identifier, connect);
+        let address = self.connections[key as usize].address;
+        let (session, session_present) =
+            self.take_session(now, client_identifier, address, connect);
         let keep_alive = self.start(now, key, session, connect);
         self.acknowledge(
             key,
@@ -126,11 +129,19 @@ impl Engine {
                     words.into(),
                 ));
             }
-            if !may_publish_to(will.topic.as_str()) {
-                let words = "its Will Message goes to a topic that clients may not publish to";
+            if !Limits::allow_levels(will.topic.as_str()) {
+                let words = "its Will Message goes to a topic with more than 200 slashes";
                 return Err(Refused(
                     V5::TopicNameInvalid,
                     V3::NotAuthorized,
+                    words.into(),
+                ));
+            }
+            if !self.has_memory_for(will.payload.len() + will.properties.bytes().len()) {
+                let words = "no memory for its Will Message (MAX_MEMORY)";
+                return Err(Refused(
+                    V5::QuotaExceeded,
+                    V3::ServerUnavailable,
                     words.into(),
                 ));
             }
@@ -176,6 +187,7 @@ impl Engine {
         &mut self,
         now: Instant,
         client_identifier: &str,
+        address: IpAddr,
         connect: &Connect<'_>,
     ) -> (SessionKey, bool) {
         if let Some(key) = self.find_session(client_identifier) {
@@ -200,8 +212,9 @@ impl Engine {
         if let Some(key) = self.find_session(client_identifier) {
             return (key, true);
         }
-        self.make_room(now);
-        let key = self.sessions.insert(Session::new(client_identifier)) as SessionKey;
+        self.make_room(now, address);
+        let session = Session::new(client_identifier, address, &self.account);
+        let key = self.sessions.insert(session) as SessionKey;
         let (sessions, hasher) = (&self.sessions, &self.hasher);
         self.identifiers
             .insert_unique(hasher.hash_one(client_identifier), key, |&key| {
@@ -210,22 +223,32 @@ impl Engine {
         (key, false)
     }
 
-    /// Ends the session that would end first of those without a connection, should there be too many.
-    fn make_room(&mut self, now: Instant) {
-        if self
+    /// Ends sessions without a connection while there are too many, or no memory is left: empty ones first, then those
+    /// that were last used from the address of the newcomer, then those that would end first.
+    fn make_room(&mut self, now: Instant, address: IpAddr) {
+        while self
             .limits
             .max_sessions()
-            .is_none_or(|max| self.sessions.len() < max)
+            .is_some_and(|max| self.sessions.len() >= max)
+            || !self.has_memory_for(0)
         {
-            return;
-        }
-        let without_end = || {
-            let mut sessions = self.sessions.iter();
-            sessions
-                .find(|(_, session)| session.connection.is_none())
-                .map(|(key, _)| key as SessionKey)
-        };
-        if let Some(key) = self.deadlines.first_session().or_else(without_end) {
+            let absent = self
+                .sessions
+                .iter()
+                .filter(|(_, session)| session.connection.is_none());
+            let first = absent.min_by_key(|(_, session)| {
+                let holds_something =
+                    !session.subscriptions.is_empty() || !session.queue_is_empty();
+                (
+                    holds_something,
+                    session.address != address,
+                    session.ends_at.is_none(),
+                    session.ends_at,
+                )
+            });
+            let Some(key) = first.map(|(key, _)| key as SessionKey) else {
+                return;
+            };
             self.evicted += 1;
             // A line when it begins, and whenever the number has doubled.
             if self.evicted.is_power_of_two() {
@@ -260,6 +283,7 @@ impl Engine {
         };
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Connected;
+        connection.promise = self.limits.promise();
         connection.session = Some(session_key);
         connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
         connection.max_packet_size = properties.maximum_packet_size().unwrap_or(u32::MAX);
@@ -267,6 +291,7 @@ impl Engine {
         let at = connection.silent_until();
         self.deadlines
             .set(Due::Connection(key), &mut connection.deadline, at);
+        let address = connection.address;
         self.clients += 1;
 
         let expiry = match connect.version {
@@ -301,6 +326,7 @@ impl Engine {
         });
         let session = &mut self.sessions[session_key as usize];
         session.connection = Some(key);
+        session.address = address;
         session.expiry = self.limits.session_expiry(expiry);
         session.ends_at = None;
         session.will_at = None; // [MQTT-3.1.3-9]

@@ -13,6 +13,8 @@ pub(crate) enum Due {
     Connection(ConnectionKey),
     /// Will Delay, or Session Expiry.
     Session(SessionKey),
+    /// Retained Messages that expire.
+    Retained,
 }
 
 /// At most one deadline for each connection and each Session.
@@ -37,14 +39,6 @@ impl Deadlines {
     /// When the first one is due.
     pub(crate) fn first(&self) -> Option<Instant> {
         self.0.first().map(|&(at, _)| at)
-    }
-
-    /// The session with the first deadline of all sessions.
-    pub(crate) fn first_session(&self) -> Option<SessionKey> {
-        self.0.iter().find_map(|&(_, due)| match due {
-            Due::Session(key) => Some(key),
-            Due::Connection(_) => None,
-        })
     }
 
     /// Takes out one that is due; its owner must set its slot to `None`.

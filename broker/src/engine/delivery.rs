@@ -1,16 +1,20 @@
 //! From a published message to the outboxes and queues of those who subscribed.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode, Version};
 
 use super::Engine;
-use super::connection::{Connection, ConnectionKey};
+use super::connection::{Connection, ConnectionKey, Outbox};
+use super::deadlines::Due;
 use super::frame::{self, Frames, Header};
 use super::message::{Message, Passing};
 use super::session::{Awaiting, Delivery, Queued, SessionKey};
 use super::subscriptions::{Match, Subscriber};
+
+/// The shortest time between two searches for expired Retained Messages.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One Session that gets a message, however many of its subscriptions match.
 #[derive(Clone, Copy, Debug)]
@@ -49,18 +53,16 @@ impl Engine {
         }
         let mut router = std::mem::take(&mut self.router);
         self.collect(&mut router, publisher, passing.topic);
+        router.identifiers.sort_by_key(|&(target, _)| target);
         let mut stored = None;
         let targets = std::mem::take(&mut router.targets);
         for (number, target) in targets.iter().enumerate() {
-            let identifiers = match target.identified {
-                true => router
-                    .identifiers
-                    .iter()
-                    .filter(|&&(of, _)| of as usize == number)
-                    .map(|&(_, identifier)| identifier)
-                    .collect(),
-                false => Vec::new(),
-            };
+            let mut identifiers = Vec::new();
+            if target.identified {
+                let of = |number| router.identifiers.partition_point(|&(of, _)| of < number);
+                let range = of(number as u32)..of(number as u32 + 1);
+                identifiers.extend(router.identifiers[range].iter().map(|&(_, one)| one));
+            }
             self.deliver(
                 now,
                 target,
@@ -83,13 +85,18 @@ impl Engine {
             self.retained.remove(passing.topic);
             return;
         }
-        let message = Message::store(passing, now, &self.account);
-        let limits = &self.limits;
-        let many = limits
-            .max_retained
-            .is_some_and(|max| self.retained.len() >= max as usize)
-            && !self.retained.contains(passing.topic);
-        if !many && self.account.bytes() as u64 <= limits.max_memory {
+        if self.retained_is_full(passing) {
+            self.sweep(now);
+        }
+        if !self.retained_is_full(passing) {
+            let message = Message::store(passing, now, &self.account);
+            if let Some(at) = message.expires_at() {
+                // Soon enough, and seldom.
+                let at = at.max(now + SWEEP_INTERVAL);
+                let at = self.sweep_at.map_or(at, |other| other.min(at));
+                self.deadlines
+                    .set(Due::Retained, &mut self.sweep_at, Some(at));
+            }
             self.retained.insert(message);
             return;
         }
@@ -107,6 +114,29 @@ impl Engine {
                 self.retained.len(),
             );
         }
+    }
+
+    fn retained_is_full(&self, passing: &Passing<'_>) -> bool {
+        let many = self
+            .limits
+            .max_retained
+            .is_some_and(|max| self.retained.len() >= max as usize)
+            && !self.retained.contains(passing.topic);
+        many || !self.has_memory_for(Message::cost_of(passing))
+    }
+
+    /// Removes Retained Messages that have expired.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        let next = self
+            .retained
+            .sweep(now)
+            .map(|at| at.max(now + SWEEP_INTERVAL));
+        self.deadlines.set(Due::Retained, &mut self.sweep_at, next);
+    }
+
+    /// Whether so many bytes more stay within MAX_MEMORY.
+    pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
+        (self.account.bytes() + bytes) as u64 <= self.limits.max_memory
     }
 
     /// Finds the targets of a topic, each Session once.
@@ -206,12 +236,7 @@ impl Engine {
         };
         let connection = &mut self.connections[key as usize];
         let waits = match qos {
-            QoS::AtMostOnce => {
-                !session.queue_is_empty()
-                    && session
-                        .next_queued()
-                        .is_some_and(|next| next.qos == qos || next.replayed)
-            }
+            QoS::AtMostOnce => session.has_unordered(),
             _ => !session.queue_is_empty() || !session.may_send(),
         };
         if waits || !connection.outbox.has_room() {
@@ -222,6 +247,14 @@ impl Engine {
             }
             return;
         }
+        let shared = passing.payload.len() >= Outbox::SHARED_FROM;
+        let kept = qos > QoS::AtMostOnce && session.is_persistent();
+        let delivery = (shared || kept).then(delivery);
+        if kept && self.account.bytes() as u64 > self.limits.max_memory {
+            // It could not be sent again.
+            self.stats.dropped += 1;
+            return;
+        }
         let identifier = (qos > QoS::AtMostOnce).then(|| session.next_identifier());
         let header = Header {
             dup: false,
@@ -229,33 +262,32 @@ impl Engine {
             qos,
             identifier,
         };
-        let sent = if identifiers.is_empty() || connection.version != Version::V5 {
-            let (version, max_len) = (connection.version, connection.max_packet_size);
-            frames.append(
-                connection.outbox.append(),
-                version,
-                passing,
-                header,
-                max_len,
-            )
+        let (version, max_len) = (connection.version, connection.max_packet_size);
+        let outbox = &mut connection.outbox;
+        let body = delivery
+            .as_ref()
+            .map(|delivery| &delivery.message)
+            .filter(|_| shared);
+        let sent = if identifiers.is_empty() || version != Version::V5 {
+            frames.append(outbox, version, passing, header, max_len, body.cloned())
         } else {
-            let outbox = connection.outbox.append();
-            append_checked(
-                outbox,
-                connection.version,
-                passing,
-                header,
-                identifiers,
-                connection.max_packet_size,
-            )
+            let stored;
+            let body = match body {
+                Some(body) => body,
+                None => {
+                    stored = Message::store(passing, now, &self.account);
+                    &stored
+                }
+            };
+            frame::append(outbox, version, passing, header, identifiers, max_len, body)
         };
         if !sent {
             self.stats.dropped += 1; // [MQTT-3.1.2-25]
             return;
         }
         if let Some(identifier) = identifier {
-            let kept = session.is_persistent().then(delivery);
-            session.push_in_flight(identifier, qos, kept);
+            session.push_in_flight(identifier, qos, delivery.filter(|_| kept));
+            self.let_go(now, key);
         }
         self.stats.messages_sent += 1;
         self.touch(key);
@@ -263,18 +295,16 @@ impl Engine {
 
     /// Puts a message into the queue of a Session; says so in the log when that costs another one.
     pub(super) fn enqueue(&mut self, key: SessionKey, delivery: Delivery) {
+        let limits = &self.limits;
         let session = &mut self.sessions[key as usize];
-        let dropped = if self.account.bytes() as u64 > self.limits.max_memory {
-            match session.drop_oldest() {
-                true => {
-                    session.enqueue(delivery, None, None);
-                    1
-                }
-                false => 1,
-            }
-        } else {
-            let limits = &self.limits;
-            match session.enqueue(
+        let (mut dropped, qos) = (0, delivery.qos);
+        // The message itself is charged already, its place in the queue is not.
+        while self.account.bytes() as u64 > limits.max_memory && session.drop_for(qos) {
+            dropped += 1;
+        }
+        dropped += match self.account.bytes() as u64 > limits.max_memory {
+            true => 1,
+            false => match session.enqueue(
                 delivery,
                 limits.max_queued_messages,
                 limits.max_queued_bytes,
@@ -282,7 +312,7 @@ impl Engine {
                 Queued::Kept => 0,
                 Queued::DroppedOldest(count) => count,
                 Queued::DroppedNewest => 1,
-            }
+            },
         };
         if dropped > 0 {
             let before = session.dropped;
@@ -341,8 +371,16 @@ impl Engine {
                         // Not dropped for its age: it is under way.
                         let passing = delivery.message.passing(now);
                         let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
-                        let outbox = connection.outbox.append();
-                        if append_checked(outbox, version, &passing, header, identifiers, max_len) {
+                        let (outbox, body) = (&mut connection.outbox, &delivery.message);
+                        if frame::append(
+                            outbox,
+                            version,
+                            &passing,
+                            header,
+                            identifiers,
+                            max_len,
+                            body,
+                        ) {
                             self.stats.messages_sent += 1;
                         } else {
                             let position = session.sent - 1;
@@ -379,8 +417,16 @@ impl Engine {
             };
             let passing = delivery.message.passing(now);
             let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
-            let outbox = connection.outbox.append();
-            if !append_checked(outbox, version, &passing, header, identifiers, max_len) {
+            let (outbox, body) = (&mut connection.outbox, &delivery.message);
+            if !frame::append(
+                outbox,
+                version,
+                &passing,
+                header,
+                identifiers,
+                max_len,
+                body,
+            ) {
                 self.stats.dropped += 1;
                 continue;
             }
@@ -432,27 +478,13 @@ fn append_ack(
         reason,
         properties: Properties::EMPTY,
     };
-    let encoded = ack.encode(kind, connection.version, connection.outbox.append());
+    let out = connection.outbox.append();
+    let start = out.len();
+    let encoded = ack.encode(kind, connection.version, out);
+    let len = out.len() - start;
+    connection.outbox.note_answer(len);
     debug_assert!(
         encoded.is_ok(),
         "an acknowledgement without properties has five bytes at most"
     );
-}
-
-/// Appends a PUBLISH unless it is longer than the client takes [MQTT-3.1.2-24]. Returns whether it was appended.
-fn append_checked(
-    out: &mut Vec<u8>,
-    version: Version,
-    passing: &Passing<'_>,
-    header: Header,
-    identifiers: &[u32],
-    max_len: u32,
-) -> bool {
-    let start = out.len();
-    let len = frame::encode(out, version, passing, header, identifiers);
-    if len == 0 || len > max_len as usize {
-        out.truncate(start);
-        return false;
-    }
-    true
 }

@@ -1,12 +1,14 @@
 //! PUBLISH packets to clients: encoded once per class of receiver, then copied.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use mqtt::{
     PacketIdentifier, Properties, PropertiesBuffer, Property, Publish, QoS, TopicName, Version,
 };
 
-use super::message::Passing;
+use super::connection::Outbox;
+use super::message::{Message, Passing};
 
 /// What differs between the receivers of one message.
 #[derive(Clone, Copy, Debug)]
@@ -100,14 +102,16 @@ impl Frames {
         }
     }
 
-    /// Appends the PUBLISH for one receiver, unless it is longer than `max_len`. Returns whether it was.
+    /// Appends the PUBLISH for one receiver, unless it is longer than `max_len`. Returns whether it was. With `body`, the
+    /// message as it is stored, the payload is not copied.
     pub(crate) fn append(
         &mut self,
-        out: &mut Vec<u8>,
+        outbox: &mut Outbox,
         version: Version,
         passing: &Passing<'_>,
         header: Header,
         max_len: u32,
+        body: Option<Rc<Message>>,
     ) -> bool {
         let class =
             usize::from(version == Version::V5) * 2 + usize::from(header.qos > QoS::AtMostOnce);
@@ -119,20 +123,19 @@ impl Frames {
                 ..header
             };
             encode(&mut frame.bytes, version, passing, plain, &[]);
-            let length_bytes = frame
-                .bytes
-                .iter()
-                .skip(1)
-                .position(|byte| byte & 0x80 == 0)
-                .unwrap_or(0)
-                + 1;
-            frame.identifier_at = 1 + length_bytes + 2 + passing.topic.len();
+            let length_bytes = frame.bytes.iter().skip(1).position(|byte| byte & 0x80 == 0);
+            frame.identifier_at = 1 + length_bytes.unwrap_or(0) + 1 + 2 + passing.topic.len();
         }
         if frame.bytes.len() > max_len as usize || frame.bytes.is_empty() {
             return false;
         }
+        let copied = match body {
+            Some(_) => frame.bytes.len() - passing.payload.len(),
+            None => frame.bytes.len(),
+        };
+        let out = outbox.append();
         let start = out.len();
-        out.extend_from_slice(&frame.bytes);
+        out.extend_from_slice(&frame.bytes[..copied]);
         // [MQTT 5.0, 3.3.1]: type 3, then DUP, QoS and RETAIN.
         out[start] =
             0x30 | u8::from(header.dup) << 3 | (header.qos as u8) << 1 | u8::from(header.retain);
@@ -140,21 +143,60 @@ impl Frames {
             let at = start + frame.identifier_at;
             out[at..at + 2].copy_from_slice(&identifier.get().to_be_bytes());
         }
+        if let Some(body) = body {
+            outbox.append_body(body);
+        }
         true
     }
+}
+
+/// Appends a PUBLISH that is this receiver's alone, unless it is longer than `max_len` [MQTT-3.1.2-24]. Returns whether it
+/// was appended. With `body`, the message as it is stored, a large payload is not copied.
+pub(crate) fn append(
+    outbox: &mut Outbox,
+    version: Version,
+    passing: &Passing<'_>,
+    header: Header,
+    identifiers: &[u32],
+    max_len: u32,
+    body: &Rc<Message>,
+) -> bool {
+    if passing.payload.len() >= Outbox::SHARED_FROM {
+        let mut whole = Vec::new();
+        let len = encode(&mut whole, version, passing, header, identifiers);
+        if len == 0 || len > max_len as usize {
+            return false;
+        }
+        outbox
+            .append()
+            .extend_from_slice(&whole[..len - passing.payload.len()]);
+        outbox.append_body(Rc::clone(body));
+        return true;
+    }
+    let out = outbox.append();
+    let start = out.len();
+    let len = encode(out, version, passing, header, identifiers);
+    if len == 0 || len > max_len as usize {
+        out.truncate(start);
+        return false;
+    }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use std::num::NonZeroU16;
+    use std::time::Instant;
 
+    use super::super::message::Account;
     use super::*;
 
     #[test]
     fn a_copied_frame_equals_one_encoded_for_its_receiver() {
         let mut buffer = PropertiesBuffer::new();
         put(&mut buffer, Property::ContentType("text/plain"));
-        for payload in [&b""[..], &[1; 100], &[2; 70_000]] {
+        let (account, now) = (Account::default(), Instant::now());
+        for payload in [&b"!"[..], &[1; 100], &[2; 70_000]] {
             let passing = Passing {
                 topic: "SENSOR/ROOM8/TEMPERATURE",
                 payload,
@@ -178,12 +220,21 @@ mod tests {
                             qos,
                             identifier,
                         };
-                        let (mut copied, mut encoded) = (vec![9], vec![9]);
-                        assert!(frames.append(&mut copied, version, &passing, header, u32::MAX));
+                        let (mut outbox, mut encoded) = (Outbox::default(), vec![]);
+                        let mut append = |outbox: &mut Outbox, limit, body| {
+                            frames.append(outbox, version, &passing, header, limit, body)
+                        };
+                        assert!(append(&mut outbox, u32::MAX, None));
                         encode(&mut encoded, version, &passing, header, &[]);
-                        assert_eq!(copied, encoded);
-                        let limit = encoded.len() as u32 - 2;
-                        assert!(!frames.append(&mut copied, version, &passing, header, limit));
+                        assert_eq!(outbox.pending(), encoded);
+                        assert!(!append(&mut outbox, encoded.len() as u32 - 1, None));
+                        let stored = Message::store(&passing, now, &account);
+                        let mut outbox = Outbox::default();
+                        assert!(append(&mut outbox, u32::MAX, Some(stored)));
+                        let (head, body) = encoded.split_at(encoded.len() - payload.len());
+                        assert_eq!(outbox.pending(), head);
+                        outbox.advance(head.len());
+                        assert_eq!(outbox.pending(), body);
                     }
                 }
             }

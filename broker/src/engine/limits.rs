@@ -5,6 +5,8 @@ use std::time::Duration;
 use mqtt::QoS;
 use settings::Settings;
 
+use super::connection::Promise;
+
 /// The limits in force; `None` means no limit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Limits {
@@ -33,11 +35,30 @@ impl Limits {
     pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
     /// Bytes waiting to be written to one client beyond which messages go to its queue instead.
     pub(crate) const OUTBOX_HIGH: usize = 64 * 1024;
-    /// Levels of a Topic Name or Topic Filter, as in Mosquitto.
-    pub(crate) const MAX_TOPIC_LEVELS: usize = 200;
+    /// Slashes in a Topic Name or Topic Filter, as many as Mosquitto takes.
+    const MAX_TOPIC_SLASHES: usize = 200;
 
     /// The largest packet MQTT knows: 256 MiB and its header.
     pub(crate) const LARGEST_PACKET: u32 = 268_435_460;
+
+    /// Whether a Topic Name or Topic Filter is shallow enough.
+    pub(crate) fn allow_levels(topic: &str) -> bool {
+        topic.bytes().filter(|&byte| byte == b'/').count() <= Self::MAX_TOPIC_SLASHES
+    }
+
+    /// The largest CONNECT: one that has everything but no user properties fits, with room to spare.
+    pub(crate) const MAX_CONNECT: u32 = 384 * 1024;
+
+    /// What CONNACK promises under these limits.
+    pub(crate) fn promise(&self) -> Promise {
+        Promise {
+            max_packet_size: self.max_packet_size,
+            receive_maximum: self.max_inflight,
+            max_topic_alias: self.max_topic_alias,
+            max_qos: self.max_qos,
+            retain_available: self.retain_available,
+        }
+    }
 
     /// How many Sessions are kept, connected or not: with a new name for each connection a stranger could leave any
     /// number of them behind.

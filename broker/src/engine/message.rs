@@ -6,14 +6,52 @@ use std::time::{Duration, Instant};
 
 use mqtt::{Properties, QoS};
 
-/// Bytes held by stored messages of one engine, counted as they come and go.
+/// Bytes held for clients by one engine, counted as they come and go: messages, queues, sessions, subscriptions.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Account(Rc<Cell<usize>>);
 
 impl Account {
-    /// Bytes of all messages that are held now.
+    /// Bytes of everything that is charged now.
     pub(crate) fn bytes(&self) -> usize {
         self.0.get()
+    }
+
+    /// An owner's part of it, empty at first.
+    pub(crate) fn open(&self) -> Charge {
+        Charge {
+            account: self.clone(),
+            bytes: 0,
+        }
+    }
+}
+
+/// What one owner holds; it goes back to the account with its owner.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    account: Account,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        self.account.0.set(self.account.0.get() + bytes);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(crate) fn remove(&mut self, bytes: usize) {
+        self.bytes -= bytes;
+        self.account.0.set(self.account.0.get() - bytes);
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.remove(self.bytes);
     }
 }
 
@@ -44,7 +82,8 @@ pub(crate) struct Message {
     expires_at: Option<Instant>,
     qos: QoS,
     retain: bool,
-    account: Account,
+    /// Returns the bytes when the last reference goes.
+    _charge: Charge,
 }
 
 impl Message {
@@ -59,7 +98,10 @@ impl Message {
         bytes.extend_from_slice(passing.topic.as_bytes());
         bytes.extend_from_slice(properties);
         bytes.extend_from_slice(passing.payload);
-        let message = Message {
+        let cost = bytes.len() + Message::OVERHEAD;
+        let mut charge = account.open();
+        charge.add(cost);
+        Rc::new(Message {
             topic_len: passing.topic.len() as u32,
             properties_len: properties.len() as u32,
             bytes: bytes.into_boxed_slice(),
@@ -68,10 +110,21 @@ impl Message {
                 .and_then(|lifetime| now.checked_add(lifetime)),
             qos: passing.qos,
             retain: passing.retain,
-            account: account.clone(),
-        };
-        account.0.set(account.0.get() + message.cost());
-        Rc::new(message)
+            _charge: charge,
+        })
+    }
+
+    /// What storing a passing message will cost, in bytes.
+    pub(crate) fn cost_of(passing: &Passing<'_>) -> usize {
+        passing.topic.len()
+            + passing.properties.bytes().len()
+            + passing.payload.len()
+            + Message::OVERHEAD
+    }
+
+    /// The payload alone.
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.bytes[(self.topic_len + self.properties_len) as usize..]
     }
 
     /// The Topic Name.
@@ -88,6 +141,11 @@ impl Message {
     /// Memory held by this message, in bytes.
     pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + Message::OVERHEAD
+    }
+
+    /// When its Message Expiry Interval ends.
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.expires_at
     }
 
     /// Whether its Message Expiry Interval has passed [MQTT-3.3.2-5].
@@ -107,12 +165,6 @@ impl Message {
             retain: self.retain,
             lifetime: self.expires_at.map(|at| at.saturating_duration_since(now)),
         }
-    }
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        self.account.0.set(self.account.0.get() - self.cost());
     }
 }
 

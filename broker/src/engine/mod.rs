@@ -22,6 +22,7 @@ mod subscriptions;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -34,7 +35,7 @@ pub(crate) use connection::ConnectionKey;
 pub(crate) use limits::Limits;
 pub(crate) use stats::Stats;
 
-use connection::{Connection, Phase};
+use connection::{Connection, Identity, Phase};
 use deadlines::{Deadlines, Due};
 use delivery::Router;
 use frame::put;
@@ -116,12 +117,17 @@ pub(crate) struct Engine {
     unretained: u64,
     /// Sessions that were ended because there were too many.
     evicted: u64,
+    /// What `deadlines` holds for Retained Messages that expire.
+    sweep_at: Option<Instant>,
+    /// Connections without CONNECT yet, oldest first; those that have gone since are still named.
+    connecting: VecDeque<Identity>,
     /// Who was refused lately.
     pub(crate) refusals: Refusals,
 }
 
 impl Engine {
     pub(crate) fn new(limits: Limits, access: Access) -> Self {
+        let account = Account::default();
         Engine {
             limits,
             access,
@@ -129,9 +135,9 @@ impl Engine {
             sessions: Slab::new(),
             identifiers: HashTable::new(),
             hasher: ahash::RandomState::new(),
-            subscriptions: Subscriptions::new(),
-            retained: Retained::new(),
-            account: Account::default(),
+            subscriptions: Subscriptions::new(&account),
+            retained: Retained::new(&account),
+            account,
             deadlines: Deadlines::default(),
             router: Router::default(),
             dirty: Vec::new(),
@@ -141,6 +147,8 @@ impl Engine {
             stats: Stats::default(),
             unretained: 0,
             evicted: 0,
+            sweep_at: None,
+            connecting: VecDeque::new(),
             refusals: Refusals::default(),
         }
     }
@@ -153,8 +161,19 @@ impl Engine {
         common_name: Option<Box<str>>,
     ) -> ConnectionKey {
         self.serial += 1;
-        let connection = Connection::new(self.serial, address, common_name, now);
+        let promise = self.limits.promise();
+        let charge = self.account.open();
+        let connection = Connection::new(self.serial, address, common_name, promise, charge, now);
         let key = self.connections.insert(connection) as ConnectionKey;
+        while let Some(&first) = self.connecting.front()
+            && !self.is_connecting(first)
+        {
+            self.connecting.pop_front();
+        }
+        self.connecting.push_back(Identity {
+            key,
+            serial: self.serial,
+        });
         let slot = &mut self.connections[key as usize].deadline;
         self.deadlines.set(
             Due::Connection(key),
@@ -173,10 +192,13 @@ impl Engine {
                 return input.len();
             };
             let limit = match connection.phase {
-                Phase::Connecting | Phase::Connected => self.limits.max_packet_size,
-                Phase::Draining | Phase::Dead => return input.len(),
+                Phase::Connecting => connection.promise.max_packet_size.min(Limits::MAX_CONNECT),
+                Phase::Connected => connection.promise.max_packet_size,
+                Phase::Draining | Phase::Dead => {
+                    self.waste(key, input.len());
+                    return input.len();
+                }
             };
-            connection.last_received = now;
             let (packet, len) = match mqtt::decode(&input[used..], connection.version, limit) {
                 Ok(Some(decoded)) => decoded,
                 Ok(None) => {
@@ -185,13 +207,19 @@ impl Engine {
                         self.end(now, key, End::silent("the first packet is not CONNECT"));
                         return input.len();
                     }
-                    break;
+                    if let Err(end) = self.note_incomplete(now, key, input.len() - used) {
+                        self.end(now, key, end);
+                        return input.len();
+                    }
+                    return used;
                 }
                 Err(error) => {
                     self.malformed(now, key, &error);
                     return input.len();
                 }
             };
+            // Keep Alive counts packets [MQTT-3.1.2-22].
+            connection.last_received = now;
             used += len;
             self.stats.bytes_received += len as u64;
             if let Err(end) = self.packet(now, key, &packet) {
@@ -202,7 +230,68 @@ impl Engine {
                 break;
             }
         }
+        // Nothing is left, or it waits.
+        let _ = self.note_incomplete(now, key, 0);
         used
+    }
+
+    /// Notes how much of a packet has come without being whole. Large packets may take longer than Keep Alive, so every
+    /// thousand bytes count as a sign of life.
+    fn note_incomplete(&mut self, now: Instant, key: ConnectionKey, len: usize) -> Outcome {
+        let has_memory = self.has_memory_for(0);
+        let connection = &mut self.connections[key as usize];
+        if len == 0 {
+            connection
+                .charge
+                .remove(std::mem::take(&mut connection.incomplete));
+        } else if len >= connection.incomplete + 1000 {
+            connection.charge.add(len - connection.incomplete);
+            connection.incomplete = len;
+            connection.last_received = now;
+            if !has_memory && len > Self::INCOMPLETE_ALLOWED {
+                return Err(End::told(
+                    ReasonCode::QuotaExceeded,
+                    "no memory for a large packet (MAX_MEMORY)",
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of an incomplete packet that are kept even where memory is short.
+    const INCOMPLETE_ALLOWED: usize = 4 * 1024;
+
+    /// Notes bytes that came after the end; nobody listens to them for ever.
+    fn waste(&mut self, key: ConnectionKey, len: usize) {
+        let connection = &mut self.connections[key as usize];
+        connection.wasted += len;
+        if connection.wasted > Self::WASTE_ALLOWED {
+            connection.phase = Phase::Dead;
+            self.touch(key);
+        }
+    }
+
+    /// Enough for what a client had sent before it could know of the end.
+    const WASTE_ALLOWED: usize = 256 * 1024;
+
+    fn is_connecting(&self, identity: Identity) -> bool {
+        let connection = self.connections.get(identity.key as usize);
+        connection
+            .is_some_and(|one| one.serial == identity.serial && one.phase == Phase::Connecting)
+    }
+
+    /// Makes room for a connection by ending the one that has waited longest with its CONNECT. Returns whether there was
+    /// one.
+    pub(crate) fn end_oldest_connecting(&mut self, now: Instant) -> bool {
+        while let Some(identity) = self.connecting.pop_front() {
+            if self.is_connecting(identity) {
+                let words = "too many connections at once, and no CONNECT on this one";
+                self.end(now, identity.key, End::silent(words));
+                self.connections[identity.key as usize].phase = Phase::Dead;
+                return true;
+            }
+        }
+        false
     }
 
     fn packet(&mut self, now: Instant, key: ConnectionKey, packet: &Packet<'_>) -> Outcome {
@@ -387,7 +476,10 @@ impl Engine {
     fn publish_will(&mut self, now: Instant, key: SessionKey) {
         let session = &mut self.sessions[key as usize];
         session.will_at = None;
-        if let Some(will) = session.will.take() {
+        // A will on a topic of the broker's own is dropped, as a message would be.
+        if let Some(will) = session.will.take()
+            && connect::may_publish_to(will.message.topic())
+        {
             let passing = Passing {
                 lifetime: will.lifetime,
                 ..will.message.passing(now)
@@ -443,6 +535,10 @@ impl Engine {
     pub(crate) fn expire(&mut self, now: Instant) {
         while let Some(due) = self.deadlines.pop(now) {
             match due {
+                Due::Retained => {
+                    self.sweep_at = None;
+                    self.sweep(now);
+                }
                 Due::Connection(key) => self.expire_connection(now, key),
                 Due::Session(key) => {
                     let session = &mut self.sessions[key as usize];
@@ -514,7 +610,11 @@ impl Engine {
             return;
         };
         self.stats.bytes_sent += count as u64;
+        let choked = connection.outbox.is_choked();
         connection.outbox.advance(count);
+        if choked && !connection.outbox.is_choked() {
+            self.resumed.push(key);
+        }
         if let Some(session) = connection.session {
             self.pump(now, session);
         }
@@ -561,12 +661,16 @@ impl Engine {
     /// Appends a packet to the outbox of a connection.
     fn reply(&mut self, key: ConnectionKey, packet: &Packet<'_>) {
         let connection = &mut self.connections[key as usize];
-        let version = connection.version;
-        let outbox = connection.outbox.append();
-        let start = outbox.len();
-        if packet.encode(version, outbox).is_err() {
-            outbox.truncate(start);
+        let out = connection.outbox.append();
+        let start = out.len();
+        let encoded = packet.encode(connection.version, out);
+        let len = out.len() - start;
+        // [MQTT-3.1.2-24]: a client that can't take its answers can't be served.
+        if encoded.is_err() || len > connection.max_packet_size as usize {
+            out.truncate(start);
+            connection.phase = Phase::Dead;
         }
+        connection.outbox.note_answer(len);
         self.touch(key);
     }
 

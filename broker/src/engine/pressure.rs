@@ -14,6 +14,8 @@ use super::session::SessionKey;
 
 /// The longest time a publisher waits.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a publisher that has waited in vain does not wait again: one that never reads must not brake it for good.
+const EXCUSED: Duration = Duration::from_secs(60);
 /// A queue that holds more than this part (one half) of its limit makes publishers wait.
 const HIGH: u32 = 2;
 /// A queue that holds no more than this part (a quarter) lets them go on.
@@ -35,7 +37,7 @@ impl Engine {
     pub(super) fn hold(&mut self, now: Instant, publisher: ConnectionKey) {
         for subscriber in std::mem::take(&mut self.router.behind) {
             // Who waits for itself waits in vain: its acknowledgements would not be read.
-            if subscriber == publisher {
+            if !self.may_be_held(now, publisher) || subscriber == publisher {
                 continue;
             }
             let waiting = self.identity(publisher);
@@ -54,7 +56,29 @@ impl Engine {
             if !connection.held_by.contains(&awaited) {
                 connection.held_by.push(awaited);
                 self.connections[subscriber as usize].holds.push(waiting);
+                // Whoever is waited for must be heard.
+                self.let_go(now, subscriber);
             }
+        }
+    }
+
+    /// Whether a publisher may be made to wait. One that has deliveries of its own to acknowledge, or is waited for, may
+    /// not: its acknowledgements would not be read, and two such clients would wait for each other. Nor one that has
+    /// waited in vain of late.
+    fn may_be_held(&self, now: Instant, publisher: ConnectionKey) -> bool {
+        let connection = &self.connections[publisher as usize];
+        let session = connection.session.map(|key| &self.sessions[key as usize]);
+        connection.phase == Phase::Connected
+            && connection.holds.is_empty()
+            && connection.excused_until.is_none_or(|until| until <= now)
+            && session
+                .is_some_and(|session| session.in_flight.is_empty() && session.queue_is_empty())
+    }
+
+    /// Ends the waiting of a connection, if it waits.
+    pub(super) fn let_go(&mut self, now: Instant, publisher: ConnectionKey) {
+        if !std::mem::take(&mut self.connections[publisher as usize].held_by).is_empty() {
+            self.go_on(now, publisher);
         }
     }
 
@@ -62,7 +86,10 @@ impl Engine {
     pub(crate) fn is_held(&self, key: ConnectionKey) -> bool {
         self.connections
             .get(key as usize)
-            .is_some_and(|connection| !connection.held_by.is_empty())
+            .is_some_and(|connection| {
+                !connection.held_by.is_empty()
+                    || (connection.outbox.is_choked() && connection.phase == Phase::Connected)
+            })
     }
 
     /// Lets publishers go on if this session has caught up.
@@ -100,7 +127,9 @@ impl Engine {
 
     /// The time to wait is over: whoever was waited for is stalled.
     pub(super) fn give_up(&mut self, now: Instant, publisher: ConnectionKey) {
-        for awaited in std::mem::take(&mut self.connections[publisher as usize].held_by) {
+        let connection = &mut self.connections[publisher as usize];
+        connection.excused_until = Some(now + EXCUSED);
+        for awaited in std::mem::take(&mut connection.held_by) {
             let connection = self.connections.get_mut(awaited.key as usize);
             if let Some(connection) = connection.filter(|one| one.serial == awaited.serial) {
                 connection.stalled = true;

@@ -2,14 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use mqtt::{Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode, TopicName};
+use mqtt::{
+    Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode, TopicName, Version,
+};
 
 use super::connect::may_publish_to;
 use super::connection::ConnectionKey;
 use super::frame::put;
 use super::limits::Limits;
 use super::message::Passing;
-use super::session::{Awaiting, SessionKey};
+use super::session::{Awaiting, Session, SessionKey};
 use super::{End, Engine, Outcome};
 
 impl Engine {
@@ -21,13 +23,14 @@ impl Engine {
         publish: &Publish<'_>,
     ) -> Outcome {
         self.stats.messages_received += 1;
-        if publish.qos > self.limits.max_qos {
+        let promise = self.connections[key as usize].promise;
+        if publish.qos > promise.max_qos {
             return Err(End::told(
                 ReasonCode::QoSNotSupported,
                 "PUBLISH with a QoS above MAX_QOS",
             ));
         }
-        if publish.retain && !self.limits.retain_available {
+        if publish.retain && !promise.retain_available {
             return Err(End::told(
                 ReasonCode::RetainNotSupported,
                 "PUBLISH with RETAIN, which the settings forbid",
@@ -54,20 +57,21 @@ impl Engine {
                 ));
             }
         };
-        if topic.bytes().filter(|&byte| byte == b'/').count() >= Limits::MAX_TOPIC_LEVELS {
+        if !Limits::allow_levels(topic) {
             return Err(End::told(
                 ReasonCode::TopicNameInvalid,
-                "PUBLISH to a topic with more than 200 levels",
+                "PUBLISH to a topic with more than 200 slashes",
             ));
         }
         if publish.qos == QoS::ExactlyOnce
             && let Some(identifier) = publish.packet_identifier
         {
             let session = &mut self.sessions[session as usize];
-            // A broken 3.x client is bounded by the identifiers there are.
-            let full = session.received.len() >= usize::from(self.limits.max_inflight)
-                && self.connections[key as usize].version == mqtt::Version::V5;
-            if full && !session.has_received(identifier) {
+            let limit = match self.connections[key as usize].version {
+                Version::V5 => usize::from(promise.receive_maximum),
+                _ => Session::MAX_RECEIVED,
+            };
+            if session.received.len() >= limit && !session.has_received(identifier) {
                 return Err(End::told(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 2 messages at a time than Receive Maximum allows",
@@ -141,19 +145,30 @@ impl Engine {
         alias: u16,
         topic: Option<&str>,
     ) -> Result<Box<str>, End> {
-        if alias == 0 || alias > self.limits.max_topic_alias {
+        let has_memory = self.has_memory_for(0);
+        let connection = &mut self.connections[key as usize];
+        if alias == 0 || alias > connection.promise.max_topic_alias {
             return Err(End::told(
                 ReasonCode::TopicAliasInvalid,
                 format!("Topic Alias {alias} is above the maximum"), // [MQTT-3.3.2-9]
             ));
         }
-        let aliases = &mut self.connections[key as usize].aliases;
+        let aliases = &mut connection.aliases;
         let index = usize::from(alias) - 1;
         if let Some(topic) = topic {
             if aliases.len() <= index {
                 aliases.resize(index + 1, None);
             }
-            aliases[index] = Some(topic.into());
+            if !has_memory {
+                return Err(End::told(
+                    ReasonCode::QuotaExceeded,
+                    "no memory for a Topic Alias (MAX_MEMORY)",
+                ));
+            }
+            connection.charge.add(topic.len());
+            if let Some(old) = aliases[index].replace(topic.into()) {
+                connection.charge.remove(old.len());
+            }
         }
         aliases.get(index).cloned().flatten().ok_or_else(|| {
             End::told(

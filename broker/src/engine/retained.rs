@@ -1,18 +1,22 @@
 //! The retained store: the last Retained Message of each topic, found by Topic Filter, parents before children.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use ahash::RandomState;
 use hashbrown::HashTable;
 use slab::Slab;
 
-use super::message::Message;
+use super::message::{Account, Charge, Message};
 
 type NodeKey = u32;
 
 const ROOT: NodeKey = 0;
 /// The root is nobody's child or sibling, so its key serves as "none".
 const NONE: NodeKey = ROOT;
+
+/// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
+const NODE_COST: usize = size_of::<Node>() + 4 * size_of::<usize>();
 
 #[derive(Debug, Default)]
 struct Node {
@@ -32,10 +36,11 @@ pub(crate) struct Retained {
     edges: HashTable<NodeKey>,
     hasher: RandomState,
     count: usize,
+    charge: Charge,
 }
 
 impl Retained {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(account: &Account) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
         Retained {
@@ -43,6 +48,7 @@ impl Retained {
             edges: HashTable::new(),
             hasher: RandomState::new(),
             count: 0,
+            charge: account.open(),
         }
     }
 
@@ -78,6 +84,27 @@ impl Retained {
             self.count -= 1;
             self.prune(key);
         }
+    }
+
+    /// Removes what has expired. Returns when the next one will [MQTT-3.3.2-5].
+    pub(crate) fn sweep(&mut self, now: Instant) -> Option<Instant> {
+        let messages = || {
+            self.nodes
+                .iter()
+                .filter_map(|(_, node)| node.message.as_ref())
+        };
+        let expired: Vec<_> = messages()
+            .filter(|message| message.expired(now))
+            .cloned()
+            .collect();
+        for message in expired {
+            self.remove(message.topic());
+        }
+        let messages = self
+            .nodes
+            .iter()
+            .filter_map(|(_, node)| node.message.as_ref());
+        messages.filter_map(|message| message.expires_at()).min()
     }
 
     /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first.
@@ -144,6 +171,7 @@ impl Retained {
             ..Node::default()
         };
         let key = self.nodes.insert(node) as NodeKey;
+        self.charge.add(NODE_COST + level.len());
         match previous {
             NONE => self.nodes[parent as usize].first_child = key,
             previous => self.nodes[previous as usize].next = key,
@@ -164,6 +192,7 @@ impl Retained {
             && self.nodes[key as usize].first_child == NONE
         {
             let node = self.nodes.remove(key as usize);
+            self.charge.remove(NODE_COST + node.level.len());
             let hash = self.hasher.hash_one((node.parent, &*node.level));
             if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == key) {
                 edge.remove();
@@ -191,11 +220,9 @@ impl Retained {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
-
     use mqtt::{Properties, QoS};
 
-    use super::super::message::{Account, Passing};
+    use super::super::message::Passing;
     use super::*;
 
     fn message(topic: &str) -> Rc<Message> {
@@ -211,7 +238,7 @@ mod tests {
     }
 
     fn store(topics: &[&str]) -> Retained {
-        let mut store = Retained::new();
+        let mut store = Retained::new(&Account::default());
         topics.iter().for_each(|topic| store.insert(message(topic)));
         store
     }

@@ -1,6 +1,7 @@
 //! Session State: what the broker remembers of a Client Identifier, connected or not.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use mqtt::{PacketIdentifier, QoS};
 
 use super::connection::ConnectionKey;
-use super::message::Message;
+use super::message::{Account, Charge, Message};
 use super::subscriptions::NodeKey;
 
 /// Where a Session lies in the engine.
@@ -37,6 +38,12 @@ pub(crate) struct Delivery {
     pub(crate) replayed: bool,
     /// Subscription Identifiers [MQTT-3.3.4-3].
     pub(crate) identifiers: Option<Box<[u32]>>,
+}
+
+impl Delivery {
+    fn is_unordered(&self) -> bool {
+        self.replayed || self.qos == QoS::AtMostOnce
+    }
 }
 
 /// A QoS 1 or 2 message between PUBLISH and its last acknowledgement.
@@ -83,6 +90,10 @@ pub(crate) struct Session {
     pub(crate) deadline: Option<Instant>,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) subscriptions: Vec<NodeKey>,
+    /// Subscriptions whose Retained Messages wait in the queue.
+    replaying: Vec<NodeKey>,
+    /// How many in `queue` are replayed.
+    replayed: u32,
     /// Packet Identifiers of QoS 2 messages received and not yet released, in order of value.
     pub(crate) received: Vec<PacketIdentifier>,
     pub(crate) in_flight: VecDeque<InFlight>,
@@ -92,6 +103,8 @@ pub(crate) struct Session {
     pub(crate) window: u16,
     last_identifier: u16,
     queue: VecDeque<Delivery>,
+    /// How many in `queue` are of QoS 0 or replayed: a later QoS 0 message may not overtake them [MQTT-4.6.0-5].
+    unordered: u32,
     /// Messages and bytes in `queue` that count against its limits.
     queued: u32,
     queued_bytes: u64,
@@ -99,10 +112,19 @@ pub(crate) struct Session {
     pub(crate) dropped: u64,
     /// Which PUBLISH this Session was last matched for, and where it stands among the targets.
     pub(crate) matched: (u64, u32),
+    /// Where its client was last.
+    pub(crate) address: IpAddr,
+    /// What it holds beside messages.
+    charge: Charge,
 }
 
 impl Session {
-    pub(crate) fn new(client_identifier: &str) -> Self {
+    /// How many QoS 2 messages a client may leave unreleased that was never told a limit, being of version 3.
+    pub(crate) const MAX_RECEIVED: usize = 4096;
+
+    pub(crate) fn new(client_identifier: &str, address: IpAddr, account: &Account) -> Self {
+        let mut charge = account.open();
+        charge.add(size_of::<Session>() + client_identifier.len());
         Session {
             client_identifier: client_identifier.into(),
             connection: None,
@@ -112,16 +134,21 @@ impl Session {
             deadline: None,
             will: None,
             subscriptions: Vec::new(),
+            replaying: Vec::new(),
+            replayed: 0,
             received: Vec::new(),
             in_flight: VecDeque::new(),
             sent: 0,
             window: 0,
             last_identifier: 0,
             queue: VecDeque::new(),
+            unordered: 0,
             queued: 0,
             queued_bytes: 0,
             dropped: 0,
             matched: (0, 0),
+            address,
+            charge,
         }
     }
 
@@ -226,7 +253,7 @@ impl Session {
         max_bytes: Option<u64>,
     ) -> Queued {
         if delivery.replayed {
-            self.queue.push_back(delivery);
+            self.push(delivery);
             return Queued::Kept;
         }
         let cost = delivery.message.cost() as u64;
@@ -234,14 +261,12 @@ impl Session {
         while max_messages.is_some_and(|max| self.queued >= max)
             || max_bytes.is_some_and(|max| self.queued > 0 && self.queued_bytes + cost > max)
         {
-            if !self.drop_oldest() {
+            if !self.drop_for(delivery.qos) {
                 return Queued::DroppedNewest;
             }
             dropped += 1;
         }
-        self.queued += 1;
-        self.queued_bytes += cost;
-        self.queue.push_back(delivery);
+        self.push(delivery);
         if dropped == 0 {
             Queued::Kept
         } else {
@@ -260,12 +285,73 @@ impl Session {
             || max_bytes.is_some_and(|max| self.queued_bytes > max / u64::from(part))
     }
 
-    /// Drops the oldest message that counts, if it is at the front. Returns whether there was one.
-    pub(crate) fn drop_oldest(&mut self) -> bool {
-        match self.queue.front() {
-            Some(oldest) if !oldest.replayed => self.dequeue().is_some(),
-            _ => false,
+    fn push(&mut self, delivery: Delivery) {
+        self.charge.add(size_of::<Delivery>());
+        self.unordered += u32::from(delivery.is_unordered());
+        if delivery.replayed {
+            self.replayed += 1;
+        } else {
+            self.queued += 1;
+            self.queued_bytes += delivery.message.cost() as u64;
         }
+        self.queue.push_back(delivery);
+    }
+
+    /// Notes that the Retained Messages of a subscription are about to be queued. False if they are already: then they
+    /// come anyway.
+    pub(crate) fn begin_replay(&mut self, node: NodeKey) -> bool {
+        if self.replayed == 0 {
+            self.replaying = Vec::new();
+        }
+        let new = !self.replaying.contains(&node);
+        if new {
+            self.replaying.push(node);
+        }
+        new
+    }
+
+    fn account_for_removal(&mut self, delivery: &Delivery) {
+        self.charge.remove(size_of::<Delivery>());
+        self.unordered -= u32::from(delivery.is_unordered());
+        if delivery.replayed {
+            self.replayed -= 1;
+        } else {
+            self.queued -= 1;
+            self.queued_bytes -= delivery.message.cost() as u64;
+        }
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
+    /// Makes room for a message of this QoS: the oldest goes, but what was acknowledged to its publisher does not go
+    /// for one of QoS 0, nor while there is one of QoS 0. Returns whether one went.
+    pub(crate) fn drop_for(&mut self, qos: QoS) -> bool {
+        let droppable = |delivery: &Delivery| !delivery.replayed && delivery.qos == QoS::AtMostOnce;
+        let position = match self.queue.front() {
+            Some(oldest) if droppable(oldest) => Some(0),
+            _ if self.unordered > 0 => self.queue.iter().position(droppable),
+            _ => None,
+        };
+        let oldest = || {
+            self.queue
+                .front()
+                .is_some_and(|oldest| !oldest.replayed)
+                .then_some(0)
+        };
+        let position = position.or_else(|| (qos > QoS::AtMostOnce).then(oldest).flatten());
+        match position.and_then(|position| self.queue.remove(position)) {
+            Some(dropped) => {
+                self.account_for_removal(&dropped);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Whether a QoS 0 message must wait its turn.
+    pub(crate) fn has_unordered(&self) -> bool {
+        self.unordered > 0
     }
 
     /// The delivery that is next.
@@ -276,13 +362,7 @@ impl Session {
     /// Takes the next delivery out of the queue.
     pub(crate) fn dequeue(&mut self) -> Option<Delivery> {
         let delivery = self.queue.pop_front()?;
-        if !delivery.replayed {
-            self.queued -= 1;
-            self.queued_bytes -= delivery.message.cost() as u64;
-        }
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
-        }
+        self.account_for_removal(&delivery);
         Some(delivery)
     }
 
@@ -299,27 +379,28 @@ impl Session {
 
     /// Forgets QoS 0 messages that wait: they are not kept for an absent client.
     pub(crate) fn forget_at_most_once(&mut self) {
-        let queue = std::mem::take(&mut self.queue);
-        (self.queued, self.queued_bytes) = (0, 0);
-        for delivery in queue
-            .into_iter()
-            .filter(|delivery| delivery.qos > QoS::AtMostOnce)
-        {
-            if !delivery.replayed {
-                self.queued += 1;
-                self.queued_bytes += delivery.message.cost() as u64;
+        for delivery in std::mem::take(&mut self.queue) {
+            if delivery.qos == QoS::AtMostOnce {
+                self.account_for_removal(&delivery);
+            } else {
+                self.queue.push_back(delivery);
             }
-            self.queue.push_back(delivery);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use mqtt::Properties;
 
-    use super::super::message::{Account, Passing};
+    use super::super::message::Passing;
     use super::*;
+
+    fn session() -> Session {
+        Session::new("c", Ipv4Addr::LOCALHOST.into(), &Account::default())
+    }
 
     fn delivery(payload: &[u8]) -> Delivery {
         let passing = Passing {
@@ -343,7 +424,7 @@ mod tests {
 
     #[test]
     fn identifiers_start_at_one_skip_what_is_in_use_and_never_are_zero() {
-        let mut session = Session::new("c");
+        let mut session = session();
         let first = session.next_identifier();
         assert_eq!(first.get(), 1);
         session.push_in_flight(first, QoS::AtLeastOnce, None);
@@ -353,7 +434,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_drops_its_oldest() {
-        let mut session = Session::new("c");
+        let mut session = session();
         assert_eq!(session.enqueue(delivery(b"1"), Some(2), None), Queued::Kept);
         assert_eq!(session.enqueue(delivery(b"2"), Some(2), None), Queued::Kept);
         assert_eq!(
@@ -366,7 +447,7 @@ mod tests {
 
     #[test]
     fn a_queue_is_bounded_in_bytes_but_takes_one_message_of_any_size() {
-        let mut session = Session::new("c");
+        let mut session = session();
         let cost = delivery(&[0; 100]).message.cost() as u64;
         assert_eq!(
             session.enqueue(delivery(&[0; 100]), None, Some(10)),
@@ -382,8 +463,28 @@ mod tests {
     }
 
     #[test]
+    fn qos_0_goes_before_what_was_acknowledged() {
+        let of = |qos, payload| Delivery {
+            qos,
+            ..delivery(payload)
+        };
+        let mut session = session();
+        session.enqueue(of(QoS::AtLeastOnce, b"alarm"), Some(2), None);
+        session.enqueue(of(QoS::AtMostOnce, b"old"), Some(2), None);
+        let queued = session.enqueue(of(QoS::AtMostOnce, b"new"), Some(2), None);
+        assert_eq!(queued, Queued::DroppedOldest(1));
+        let queued = session.enqueue(of(QoS::ExactlyOnce, b"late"), Some(2), None);
+        assert_eq!(queued, Queued::DroppedOldest(1));
+        assert!(!session.has_unordered());
+        let queued = session.enqueue(of(QoS::AtMostOnce, b"none"), Some(2), None);
+        assert_eq!(queued, Queued::DroppedNewest);
+        assert_eq!(session.dequeue().unwrap().message.payload(), b"alarm");
+        assert_eq!(session.dequeue().unwrap().message.payload(), b"late");
+    }
+
+    #[test]
     fn a_replay_is_not_cut() {
-        let mut session = Session::new("c");
+        let mut session = session();
         session.enqueue(
             Delivery {
                 replayed: true,
@@ -402,7 +503,7 @@ mod tests {
 
     #[test]
     fn received_identifiers_are_a_set() {
-        let mut session = Session::new("c");
+        let mut session = session();
         let identifiers = [5, 3, 9].map(|value| NonZeroU16::new(value).unwrap());
         assert!(
             identifiers

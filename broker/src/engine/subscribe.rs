@@ -11,7 +11,7 @@ use mqtt::{
 use super::connection::ConnectionKey;
 use super::limits::Limits;
 use super::session::{Delivery, SessionKey};
-use super::subscriptions::Subscriber;
+use super::subscriptions::{NodeKey, Subscriber};
 use super::{Engine, Outcome};
 
 impl Engine {
@@ -26,10 +26,11 @@ impl Engine {
         let identifier = subscribe.properties.subscription_identifier().unwrap_or(0);
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
+        let mut refused = 0;
         for (filter, mut options) in subscribe.filters.iter() {
             options.qos = options.qos.min(self.limits.max_qos); // [MQTT-3.2.2-10]
             match self.subscribe_one(session, filter, options, identifier) {
-                Ok(new) => {
+                Ok((node, new)) => {
                     codes.push(options.qos as u8);
                     let wanted = match options.retain_handling {
                         RetainHandling::Send => true,       // [MQTT-3.3.1-9]
@@ -37,12 +38,25 @@ impl Engine {
                         RetainHandling::DoNotSend => false, // [MQTT-3.3.1-11]
                     };
                     if wanted && filter.share().is_none() {
-                        replays.push((filter, options));
+                        replays.push((node, filter, options));
                     }
                 }
-                Err(reason) if version == Version::V5 => codes.push(reason as u8),
-                Err(_) => codes.push(0x80), // [MQTT-3.9.3-2] of 3.1.1
+                Err(reason) => {
+                    refused += 1;
+                    // [MQTT-3.9.3-2] of 3.1.1
+                    codes.push(if version == Version::V5 {
+                        reason as u8
+                    } else {
+                        0x80
+                    });
+                }
             }
+        }
+        if refused > 0 {
+            log::warn!(
+                "{refused} subscriptions of client {:?} were refused (MAX_SUBSCRIPTIONS, MAX_MEMORY, 200 slashes)",
+                self.sessions[session as usize].client_identifier,
+            );
         }
         let (packet_identifier, properties) = (subscribe.packet_identifier, Properties::EMPTY);
         let codes = &codes;
@@ -54,56 +68,58 @@ impl Engine {
                 codes,
             }),
         );
-        for (filter, options) in replays {
-            self.replay(session, filter, options, identifier);
+        for (node, filter, options) in replays {
+            if self.sessions[session as usize].begin_replay(node) {
+                self.replay(now, session, filter, options, identifier);
+            }
         }
         self.pump(now, session);
         Ok(())
     }
 
-    /// Returns whether the subscription is new.
+    /// Returns where the subscription lies, and whether it is new.
     fn subscribe_one(
         &mut self,
         key: SessionKey,
         filter: TopicFilter<'_>,
         options: SubscriptionOptions,
         identifier: u32,
-    ) -> Result<bool, ReasonCode> {
-        if filter.as_str().bytes().filter(|&byte| byte == b'/').count() >= Limits::MAX_TOPIC_LEVELS
-        {
+    ) -> Result<(NodeKey, bool), ReasonCode> {
+        if !Limits::allow_levels(filter.as_str()) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
-        let session = &mut self.sessions[key as usize];
         let subscriber = Subscriber::new(key, options, identifier);
         let (node, new) = self.subscriptions.insert(filter, subscriber);
-        if !new {
-            return Ok(false);
+        if new {
+            let held = self.sessions[key as usize].subscriptions.len();
+            let full = self
+                .limits
+                .max_subscriptions
+                .is_some_and(|max| held >= max as usize);
+            if full || !self.has_memory_for(0) {
+                self.subscriptions.remove(filter, key);
+                return Err(ReasonCode::QuotaExceeded);
+            }
+            self.sessions[key as usize].subscriptions.push(node);
         }
-        let full = self.limits.max_subscriptions;
-        if full.is_some_and(|max| session.subscriptions.len() >= max as usize) {
-            self.subscriptions.remove(filter, key);
-            log::warn!(
-                "client {:?} has {} subscriptions, no more may be (MAX_SUBSCRIPTIONS)",
-                session.client_identifier,
-                session.subscriptions.len(),
-            );
-            return Err(ReasonCode::QuotaExceeded);
-        }
-        session.subscriptions.push(node);
-        Ok(true)
+        Ok((node, new))
     }
 
     /// Queues the Retained Messages of a new subscription [MQTT-3.3.1-9].
     fn replay(
         &mut self,
+        now: Instant,
         key: SessionKey,
         filter: TopicFilter<'_>,
         options: SubscriptionOptions,
         identifier: u32,
     ) {
         let mut found = Vec::new();
-        self.retained
-            .matches(filter.as_str(), |message| found.push(Rc::clone(message)));
+        self.retained.matches(filter.as_str(), |message| {
+            if !message.expired(now) {
+                found.push(Rc::clone(message));
+            }
+        });
         for message in found {
             let delivery = Delivery {
                 qos: message.qos().min(options.qos),

@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use mqtt::{QoS, SubscriptionOptions, TopicFilter};
 use slab::Slab;
 
+use super::message::{Account, Charge};
 use super::session::SessionKey;
 
 /// A node of the tree.
@@ -18,6 +19,11 @@ pub(crate) type NodeKey = u32;
 const ROOT: NodeKey = 0;
 /// The root is no child, so its key serves as "no such child".
 const NONE: NodeKey = ROOT;
+
+/// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
+const NODE_COST: usize = size_of::<Node>() + 4 * size_of::<usize>();
+/// Bytes of a subscription: here and in its Session.
+const SUBSCRIBER_COST: usize = size_of::<Subscriber>() + size_of::<NodeKey>();
 
 /// One Session's interest in one Topic Filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,10 +110,11 @@ pub(crate) struct Subscriptions {
     count: usize,
     /// Nodes still to visit and what is left of the topic there; kept for its capacity.
     walk: Vec<(NodeKey, u32)>,
+    charge: Charge,
 }
 
 impl Subscriptions {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(account: &Account) -> Self {
         let mut nodes = Slab::new();
         nodes.insert(Node::default());
         Subscriptions {
@@ -116,6 +123,7 @@ impl Subscriptions {
             hasher: RandomState::new(),
             count: 0,
             walk: Vec::new(),
+            charge: account.open(),
         }
     }
 
@@ -164,6 +172,7 @@ impl Subscriptions {
             members.reserve_exact(1);
         }
         members.push(subscriber);
+        self.charge.add(SUBSCRIBER_COST);
         self.count += 1;
         (key, true)
     }
@@ -195,6 +204,7 @@ impl Subscriptions {
         if node.groups.is_empty() {
             node.groups = Vec::new();
         }
+        self.charge.remove(SUBSCRIBER_COST * usize::from(removed));
         self.count -= usize::from(removed);
         self.prune(key);
         removed.then_some(key)
@@ -213,6 +223,7 @@ impl Subscriptions {
         if entry.groups.is_empty() {
             entry.groups = Vec::new();
         }
+        self.charge.remove(SUBSCRIBER_COST * removed);
         self.count -= removed;
         self.prune(node);
     }
@@ -288,6 +299,7 @@ impl Subscriptions {
             level: level.into(),
             ..Node::default()
         }) as NodeKey;
+        self.charge.add(NODE_COST + level.len());
         match level {
             "+" => self.nodes[parent as usize].plus = child,
             "#" => self.nodes[parent as usize].hash = child,
@@ -308,6 +320,7 @@ impl Subscriptions {
     fn prune(&mut self, mut key: NodeKey) {
         while key != ROOT && self.nodes[key as usize].is_idle() {
             let node = self.nodes.remove(key as usize);
+            self.charge.remove(NODE_COST + node.level.len());
             let parent = &mut self.nodes[node.parent as usize];
             match &*node.level {
                 "+" => parent.plus = NONE,
@@ -370,7 +383,7 @@ mod tests {
     }
 
     fn tree(filters: &[&str]) -> Subscriptions {
-        let mut tree = Subscriptions::new();
+        let mut tree = Subscriptions::new(&Account::default());
         for (index, filter) in filters.iter().enumerate() {
             tree.insert(
                 TopicFilter::new(filter).unwrap(),
@@ -433,7 +446,7 @@ mod tests {
 
     #[test]
     fn the_same_filter_again_replaces() {
-        let mut tree = Subscriptions::new();
+        let mut tree = Subscriptions::new(&Account::default());
         let filter = TopicFilter::new("a/b").unwrap();
         let (node, new) = tree.insert(filter, subscriber(7));
         assert!(new);
@@ -444,7 +457,10 @@ mod tests {
         assert_eq!(tree.insert(filter, better), (node, false));
         assert_eq!(tree.len(), 1);
         tree.remove_session(node, 7);
-        assert_eq!((tree.len(), tree.nodes.len()), (0, 1));
+        assert_eq!(
+            (tree.len(), tree.nodes.len(), tree.charge.bytes()),
+            (0, 1, 0)
+        );
     }
 
     #[test]

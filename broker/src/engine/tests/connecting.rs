@@ -282,3 +282,93 @@ fn everything_ends_in_order() {
     assert_eq!(house.read(old), "CLOSED");
     assert_eq!((house.engine.connections(), house.engine.clients()), (0, 0));
 }
+
+#[test]
+fn what_was_promised_stays_so_under_other_settings() {
+    let mut house = House::new();
+    let client = house.client("a", &V5());
+    for id in 1..=3 {
+        house.publish(client, "t", b"", Q2, id);
+    }
+    let tighter = Limits {
+        max_inflight: 2,
+        max_qos: Q0,
+        retain_available: false,
+        ..limits()
+    };
+    house
+        .engine
+        .apply(house.now, tighter, Access::new(Authentication::None));
+    assert_eq!(house.publish(client, "t", b"", Q2, 4), "PUBREC #4 10");
+    assert_eq!(house.retain(client, "t", b"x"), "PUBACK #77 10");
+    assert!(house.connect("b", &V5()).1.contains("MaximumQoS(0)"));
+}
+
+#[test]
+fn single_bytes_are_no_sign_of_life() {
+    let mut house = House::new();
+    let client = house.client(
+        "a",
+        &Terms {
+            keep_alive: 2,
+            ..V5()
+        },
+    );
+    let packet = [&[0x30, 100, 0, 1, b't'][..], &[0; 98]].concat();
+    for sent in 1..5 {
+        house.engine.receive(house.now, client, &packet[..sent]);
+        house.wait(1);
+    }
+    assert_eq!(house.read(client), "DISCONNECT 8d\nCLOSED");
+    // A large packet may take its time.
+    let client = house.client(
+        "a",
+        &Terms {
+            keep_alive: 2,
+            ..V5()
+        },
+    );
+    let packet = [&[0x30, 0x80, 0x80, 0x02, 0, 1, b't'][..], &[0; 20_000]].concat();
+    for sent in 1..20 {
+        house
+            .engine
+            .receive(house.now, client, &packet[..sent * 1000 + 10]);
+        house.wait(2);
+    }
+    assert_eq!(house.engine.verdict(client), Verdict::Keep);
+}
+
+#[test]
+fn idle_strangers_make_room() {
+    let mut house = House::new();
+    let (old, client, young) = (house.call(), house.client("a", &V3()), house.call());
+    assert!(house.engine.end_oldest_connecting(house.now));
+    assert_eq!(house.engine.verdict(old), Verdict::CloseNow);
+    assert_eq!(house.engine.verdict(young), Verdict::Keep);
+    house.lose(old);
+    assert!(house.engine.end_oldest_connecting(house.now));
+    assert!(!house.engine.end_oldest_connecting(house.now));
+    assert_eq!(house.engine.verdict(client), Verdict::Keep);
+}
+
+#[test]
+fn answers_too_large_for_the_client_end_the_connection() {
+    let mut house = House::new();
+    let tiny = Terms {
+        properties: vec![Property::MaximumPacketSize(8)],
+        ..V5()
+    };
+    assert_eq!(house.connect("a", &tiny).1, "CLOSED");
+}
+
+#[test]
+fn nobody_listens_for_ever_after_the_end() {
+    let mut house = House::new();
+    let client = house.client("a", &V5());
+    house.engine.receive(house.now, client, &[0; 2]);
+    assert_eq!(house.engine.verdict(client), Verdict::CloseWhenWritten);
+    for _ in 0..10 {
+        house.engine.receive(house.now, client, &[0; 30_000]);
+    }
+    assert_eq!(house.engine.verdict(client), Verdict::CloseNow);
+}

@@ -313,3 +313,126 @@ fn sessions_left_behind_are_bounded_and_connected_ones_are_safe() {
         assert_eq!(house.send(first, Version::V5, &Packet::PingReq), "PINGRESP");
     }
 }
+
+#[test]
+fn a_live_message_does_not_overtake_the_retained_one() {
+    let mut house = House::new();
+    let terms = Terms {
+        properties: vec![Property::ReceiveMaximum(1)],
+        ..V5()
+    };
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &terms));
+    house.retain(publisher, "a", b"a");
+    house.retain(publisher, "b", b"old");
+    house.subscribe(subscriber, &[("#", options(Q1))], &[]);
+    house.publish(publisher, "b", b"new", Q0, 0);
+    assert_eq!(house.read(subscriber), "");
+    let answer = house.ack(subscriber, AckType::PubAck, 1);
+    assert_eq!(
+        answer,
+        "PUBLISH b \"old\" q1 #2 retain\nPUBLISH b \"new\" q0"
+    );
+}
+
+#[test]
+fn a_replay_under_way_is_not_begun_again() {
+    let mut house = House::new();
+    let terms = Terms {
+        properties: vec![Property::ReceiveMaximum(1)],
+        ..V5()
+    };
+    let (publisher, subscriber) = (house.client("p", &V3()), house.client("s", &terms));
+    for number in 0..10 {
+        house.retain(publisher, &format!("t/{number}"), b"x");
+    }
+    for _ in 0..10 {
+        house.subscribe(
+            subscriber,
+            &[("t/#", options(Q1)), ("t/#", options(Q1))],
+            &[],
+        );
+    }
+    let session = &house.engine.sessions[house.engine.find_session("s").unwrap() as usize];
+    assert_eq!(session.queue_len() + session.in_flight.len(), 10);
+}
+
+#[test]
+fn expired_retained_messages_make_room() {
+    let limits = Limits {
+        max_retained: Some(2),
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let publisher = house.client("p", &V5());
+    let lifetime = [Property::MessageExpiryInterval(5)];
+    for topic in ["a", "b"] {
+        house.publish_with(publisher, topic, b"x", (Q0, 0, true), &lifetime);
+    }
+    house.retain(publisher, "c", b"no room");
+    assert_eq!(house.engine.retained(), 2);
+    house.wait(5);
+    house.retain(publisher, "c", b"room");
+    assert_eq!(house.engine.retained(), 1);
+    house.publish_with(publisher, "d", b"x", (Q0, 0, true), &lifetime);
+    house.wait(60);
+    assert_eq!(house.engine.retained(), 1);
+}
+
+#[test]
+fn strangers_push_out_empty_sessions_before_those_that_hold_something() {
+    let mut house = House::new();
+    let honest = house.client("honest", &KEPT());
+    house.subscribe(honest, &[("alarm", options(Q1))], &[]);
+    house.lose(honest);
+    for number in 0..2000 {
+        let key = house.client(&format!("made up {number}"), &KEPT());
+        house.lose(key);
+    }
+    assert!(
+        house
+            .connect("honest", &KEPT())
+            .1
+            .starts_with("CONNACK 00 present")
+    );
+}
+
+#[test]
+fn whatever_clients_leave_behind_memory_stays_bounded() {
+    let limits = Limits {
+        max_memory: 2_000_000,
+        max_subscriptions: None,
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let long = "x/".repeat(200) + &"y".repeat(30_000);
+    for round in 0..200 {
+        let terms = Terms {
+            will: Some(("will", &[0; 60_000], Q1, true)),
+            will_properties: vec![Property::WillDelayInterval(100_000)],
+            ..KEPT()
+        };
+        let (key, answer) = house.connect(&format!("{round}{long}"), &terms);
+        if answer.contains("CLOSED") {
+            continue;
+        }
+        house.subscribe(key, &[(&format!("{round}/{long}"), options(Q1))], &[]);
+        house.retain(key, &format!("{round}/{long}"), &[0; 1000]);
+        if house.engine.verdict(key) == Verdict::Keep {
+            let alias = [Property::TopicAlias(1)];
+            house.publish_with(key, &format!("{round}{long}"), b"", (Q0, 0, false), &alias);
+        }
+        let _ = house.engine.receive(
+            house.now,
+            key,
+            &[&[0x30, 0xff, 0xff, 0x3f][..], &[0; 20_000]].concat(),
+        );
+        if round % 2 == 0 && house.engine.connections.contains(key as usize) {
+            house.lose(key);
+        }
+        assert!(
+            house.engine.account.bytes() < 2_300_000,
+            "{}",
+            house.engine.account.bytes()
+        );
+    }
+}

@@ -147,22 +147,20 @@ impl House {
 
     /// What waits for a client, one line per packet.
     fn read(&mut self, key: ConnectionKey) -> String {
-        let mut text = String::new();
-        loop {
-            let bytes = self.engine.outbox(key).to_vec();
-            if bytes.is_empty() {
-                break;
-            }
-            let version = self.engine.connections[key as usize].version;
-            let mut at = 0;
-            while at < bytes.len() {
-                let (packet, used) = mqtt::decode(&bytes[at..], version, u32::MAX)
-                    .unwrap()
-                    .unwrap();
-                at += used;
-                writeln!(text, "{}", describe(&packet)).unwrap();
-            }
-            self.engine.written(self.now, key, bytes.len());
+        let (mut text, mut bytes) = (String::new(), Vec::new());
+        while !self.engine.outbox(key).is_empty() {
+            let count = self.engine.outbox(key).len();
+            bytes.extend_from_slice(self.engine.outbox(key));
+            self.engine.written(self.now, key, count);
+        }
+        let version = self.engine.connections[key as usize].version;
+        let mut at = 0;
+        while at < bytes.len() {
+            let (packet, used) = mqtt::decode(&bytes[at..], version, u32::MAX)
+                .unwrap()
+                .unwrap();
+            at += used;
+            writeln!(text, "{}", describe(&packet)).unwrap();
         }
         let mut dirty = Vec::new();
         self.engine.take_dirty(&mut dirty);
