@@ -17,9 +17,7 @@ CARGO ?= cargo
 ifeq ($(CPU),host)
 RUST_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 LIBC := $(if $(findstring musl,$(RUST_TARGET)),musl,glibc)
-# As for the routers: nothing of the machine's C library is needed at run time.
-CPU_CONFIG := --target $(RUST_TARGET)
-RUSTFLAGS_OF_CPU := "-C", "target-feature=+crt-static",
+CPU_CONFIG := --config cross/host.toml --target $(RUST_TARGET)
 LINKER := cc
 else
 RUST_TARGET := $(shell sed -n 's/^target = "\(.*\)"/\1/p' cross/$(CPU).toml)
@@ -53,7 +51,7 @@ SYSROOT := $(call rustc_says,PATH="$(BUILD_PATH)",sysroot)
 REGISTRY := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP := "--remap-path-prefix=$(SYSROOT)=/rust", "--remap-path-prefix=$(REGISTRY)=/cargo", \
 	"--remap-path-prefix=$(CURDIR)=/mqtt_broker", "--remap-path-prefix=$(TARGET_DIR)=/target"
-CPU_CONFIG += --config 'target.$(RUST_TARGET).rustflags=[$(RUSTFLAGS_OF_CPU) $(REMAP)]'
+CPU_CONFIG += --config 'target.$(RUST_TARGET).rustflags=[$(REMAP)]'
 
 # Flags for the developer's own builds are none of the package's.
 BUILD_ENV := env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u CARGO_BUILD_TARGET \
