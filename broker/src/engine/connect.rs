@@ -29,6 +29,10 @@ impl Engine {
         connect: &Connect<'_>,
     ) -> Outcome {
         self.connections[key as usize].version = connect.version;
+        if connect.will.is_some() {
+            let address = self.connections[key as usize].address;
+            self.make_room(now, address);
+        }
         let assigned = match self.admit(key, connect) {
             Ok(assigned) => assigned,
             Err(Refused(reason, code, words)) => {

@@ -122,7 +122,7 @@ impl Engine {
             .max_retained
             .is_some_and(|max| self.retained.len() >= max as usize)
             && !self.retained.contains(passing.topic);
-        many || !self.has_memory_for(Message::cost_of(passing))
+        many || !self.has_memory_for_message(Message::cost_of(passing))
     }
 
     /// Removes Retained Messages that have expired.
@@ -137,6 +137,12 @@ impl Engine {
     /// Whether so many bytes more stay within MAX_MEMORY.
     pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
         (self.account.bytes() + bytes) as u64 <= self.limits.max_memory
+    }
+
+    /// Whether a message of so many bytes may be kept: full queues are nothing unusual, so they leave a quarter of
+    /// MAX_MEMORY to sessions and subscriptions.
+    fn has_memory_for_message(&self, bytes: usize) -> bool {
+        (self.account.bytes() + bytes) as u64 <= self.limits.max_message_memory()
     }
 
     /// Finds the targets of a topic, each Session once.
@@ -250,7 +256,7 @@ impl Engine {
         let shared = passing.payload.len() >= Outbox::SHARED_FROM;
         let kept = qos > QoS::AtMostOnce && session.is_persistent();
         let delivery = (shared || kept).then(delivery);
-        if kept && self.account.bytes() as u64 > self.limits.max_memory {
+        if kept && self.account.bytes() as u64 > self.limits.max_message_memory() {
             // It could not be sent again.
             self.stats.dropped += 1;
             return;
@@ -299,10 +305,11 @@ impl Engine {
         let session = &mut self.sessions[key as usize];
         let (mut dropped, qos) = (0, delivery.qos);
         // The message itself is charged already, its place in the queue is not.
-        while self.account.bytes() as u64 > limits.max_memory && session.drop_for(qos) {
+        let max_memory = limits.max_message_memory();
+        while self.account.bytes() as u64 > max_memory && session.drop_for(qos) {
             dropped += 1;
         }
-        dropped += match self.account.bytes() as u64 > limits.max_memory {
+        dropped += match self.account.bytes() as u64 > max_memory {
             true => 1,
             false => match session.enqueue(
                 delivery,

@@ -41,6 +41,11 @@ impl Limits {
     /// The largest packet MQTT knows: 256 MiB and its header.
     pub(crate) const LARGEST_PACKET: u32 = 268_435_460;
 
+    /// How much of `max_memory` messages may take.
+    pub(crate) fn max_message_memory(&self) -> u64 {
+        self.max_memory / 4 * 3
+    }
+
     /// Whether a Topic Name or Topic Filter is shallow enough.
     pub(crate) fn allow_levels(topic: &str) -> bool {
         topic.bytes().filter(|&byte| byte == b'/').count() <= Self::MAX_TOPIC_SLASHES

@@ -102,6 +102,9 @@ pub(crate) struct Engine {
     subscriptions: Subscriptions,
     retained: Retained,
     account: Account,
+    /// Bytes that go with their connections: topic aliases, incomplete packets. MAX_MEMORY bounds these by themselves, so
+    /// that queues that are full take no client's place.
+    connection_account: Account,
     deadlines: Deadlines,
     router: Router,
     /// Connections to look at before the end of the turn.
@@ -138,6 +141,7 @@ impl Engine {
             subscriptions: Subscriptions::new(&account),
             retained: Retained::new(&account),
             account,
+            connection_account: Account::default(),
             deadlines: Deadlines::default(),
             router: Router::default(),
             dirty: Vec::new(),
@@ -162,7 +166,7 @@ impl Engine {
     ) -> ConnectionKey {
         self.serial += 1;
         let promise = self.limits.promise();
-        let charge = self.account.open();
+        let charge = self.connection_account.open();
         let connection = Connection::new(self.serial, address, common_name, promise, charge, now);
         let key = self.connections.insert(connection) as ConnectionKey;
         while let Some(&first) = self.connecting.front()
@@ -238,7 +242,7 @@ impl Engine {
     /// Notes how much of a packet has come without being whole. Large packets may take longer than Keep Alive, so every
     /// thousand bytes count as a sign of life.
     fn note_incomplete(&mut self, now: Instant, key: ConnectionKey, len: usize) -> Outcome {
-        let has_memory = self.has_memory_for(0);
+        let has_memory = self.has_connection_memory();
         let connection = &mut self.connections[key as usize];
         if len == 0 {
             connection
@@ -256,6 +260,11 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Whether connections hold less than MAX_MEMORY.
+    fn has_connection_memory(&self) -> bool {
+        self.connection_account.bytes() as u64 <= self.limits.max_memory
     }
 
     /// Bytes of an incomplete packet that are kept even where memory is short.

@@ -29,8 +29,7 @@ impl Engine {
         session
             .connection
             .is_some_and(|connection| !self.connections[connection as usize].stalled)
-            && (session.has_queued(HIGH, limits.max_queued_messages, limits.max_queued_bytes)
-                || self.account.bytes() as u64 > limits.max_memory / u64::from(HIGH))
+            && session.has_queued(HIGH, limits.max_queued_messages, limits.max_queued_bytes)
     }
 
     /// Stops reading from a publisher until the subscribers that are behind have caught up.

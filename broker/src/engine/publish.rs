@@ -145,7 +145,7 @@ impl Engine {
         alias: u16,
         topic: Option<&str>,
     ) -> Result<Box<str>, End> {
-        let has_memory = self.has_memory_for(0);
+        let has_memory = self.has_connection_memory();
         let connection = &mut self.connections[key as usize];
         if alias == 0 || alias > connection.promise.max_topic_alias {
             return Err(End::told(

@@ -1,5 +1,6 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -27,6 +28,7 @@ impl Engine {
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
         let mut refused = 0;
+        let mut seen = HashSet::new();
         for (filter, mut options) in subscribe.filters.iter() {
             options.qos = options.qos.min(self.limits.max_qos); // [MQTT-3.2.2-10]
             match self.subscribe_one(session, filter, options, identifier) {
@@ -37,7 +39,8 @@ impl Engine {
                         RetainHandling::SendIfNew => new,   // [MQTT-3.3.1-10]
                         RetainHandling::DoNotSend => false, // [MQTT-3.3.1-11]
                     };
-                    if wanted && filter.share().is_none() {
+                    // The same filter twice in one packet is one subscription.
+                    if wanted && filter.share().is_none() && seen.insert(node) {
                         replays.push((node, filter, options));
                     }
                 }
