@@ -88,7 +88,7 @@ lint:
 	@for script in $(SCRIPTS); do sh -n $$script || exit; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELLCHECK) $(SCRIPTS); \
 		else echo 'shellcheck is not installed: skipped'; fi
-	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check bans licenses sources; \
+	@if cargo deny --version >/dev/null 2>&1; then cargo deny --offline check --hide-inclusion-graph bans licenses sources; \
 		else echo 'cargo-deny is not installed: skipped (make audit)'; fi
 
 audit:
