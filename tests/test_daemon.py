@@ -167,15 +167,19 @@ def test_what_lies_in_var_run_is_for_root_alone(router):
 
 
 def test_nothing_is_inherited_from_who_started_it(router):
-    """Neither descriptors, nor the working directory, nor the terminal."""
+    """Neither the files of a web server, nor the working directory, nor the terminal."""
+    file = router.root / "tmp/of the web server"
+    file.touch()
+    command = '"$0" restart 3<"$1" 4<"$1" 5<"$1" 6<"$1" 7<"$1" 8<"$1" 9<"$1"'
+    subprocess.run(["sh", "-c", command, router.module / "etc/init", file], cwd=router.root, check=True, timeout=60)
+    router.await_listening()
     for pid in (router.supervisor(), router.worker()):
         process = Path(f"/proc/{pid}")
         assert os.readlink(process / "cwd") == "/"
         for number in ("0", "1", "2"):
             assert os.readlink(process / "fd" / number) == "/dev/null", number
-        others = [os.readlink(entry) for entry in (process / "fd").iterdir() if int(entry.name) > 2]
-        own = re.compile(r"socket:|anon_inode:|pipe:|.*/var/run/mqtt_broker\.pid")
-        assert [name for name in others if not own.match(name)] == []
+        assert str(file) not in [os.readlink(entry) for entry in (process / "fd").iterdir()]
+        assert os.getsid(pid) != os.getsid(0)
 
 
 def test_the_observer_never_waits(router):

@@ -53,7 +53,8 @@ try:
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 except BlockingIOError:
     sys.exit(3)
-worker = os.spawnv(os.P_NOWAIT, sys.argv[0], [sys.argv[0], "--worker"])
+# Goes on when the other program runs; until then the child's command line would be that of this process.
+worker = os.posix_spawn(sys.argv[0], [sys.argv[0], "--worker"], os.environ)
 
 def end(number, frame):
     os.kill(worker, signal.SIGTERM)
