@@ -120,7 +120,10 @@ class App(Website):
         fresh.rename(self.settings_file)
 
     def configure(self, **values):
-        """Writes the settings and has the broker read them; what it says once it serves clients."""
+        """Writes other settings and has the broker read them; what it says once it serves clients by them."""
+        runs, taken = self.observe(), len(self.logged("new settings in force"))
         self.write_settings(**values)
         self.init("reload")
+        if runs:
+            until(lambda: len(self.logged("new settings in force")) > taken, "the new settings are in force")
         return self.await_listening(values.get("PORT"))
