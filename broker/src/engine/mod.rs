@@ -8,6 +8,8 @@ mod connect;
 mod connection;
 mod deadlines;
 mod delivery;
+mod edges;
+mod ending;
 mod frame;
 mod limits;
 mod message;
@@ -24,10 +26,10 @@ mod tests;
 use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hashbrown::HashTable;
-use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, Property, ReasonCode, Version};
+use mqtt::{Packet, ReasonCode};
 use slab::Slab;
 
 pub(crate) use access::Access;
@@ -38,8 +40,7 @@ pub(crate) use stats::Stats;
 use connection::{Connection, Identity, Phase};
 use deadlines::{Deadlines, Due};
 use delivery::Router;
-use frame::put;
-use message::{Account, Passing};
+use message::Account;
 use retained::Retained;
 use session::{Session, SessionKey};
 use subscriptions::Subscriptions;
@@ -270,39 +271,6 @@ impl Engine {
     /// Bytes of an incomplete packet that are kept even where memory is short.
     const INCOMPLETE_ALLOWED: usize = 4 * 1024;
 
-    /// Notes bytes that came after the end; nobody listens to them for ever.
-    fn waste(&mut self, key: ConnectionKey, len: usize) {
-        let connection = &mut self.connections[key as usize];
-        connection.wasted += len;
-        if connection.wasted > Self::WASTE_ALLOWED {
-            connection.phase = Phase::Dead;
-            self.touch(key);
-        }
-    }
-
-    /// Enough for what a client had sent before it could know of the end.
-    const WASTE_ALLOWED: usize = 256 * 1024;
-
-    fn is_connecting(&self, identity: Identity) -> bool {
-        let connection = self.connections.get(identity.key as usize);
-        connection
-            .is_some_and(|one| one.serial == identity.serial && one.phase == Phase::Connecting)
-    }
-
-    /// Makes room for a connection by ending the one that has waited longest with its CONNECT. Returns whether there was
-    /// one.
-    pub(crate) fn end_oldest_connecting(&mut self, now: Instant) -> bool {
-        while let Some(identity) = self.connecting.pop_front() {
-            if self.is_connecting(identity) {
-                let words = "too many connections at once, and no CONNECT on this one";
-                self.end(now, identity.key, End::silent(words));
-                self.connections[identity.key as usize].phase = Phase::Dead;
-                return true;
-            }
-        }
-        false
-    }
-
     fn packet(&mut self, now: Instant, key: ConnectionKey, packet: &Packet<'_>) -> Outcome {
         if self.connections[key as usize].phase == Phase::Connecting {
             return match packet {
@@ -346,28 +314,6 @@ impl Engine {
         }
     }
 
-    /// The client says goodbye [MQTT 5.0, 3.14].
-    fn disconnect(&mut self, session: SessionKey, disconnect: &Disconnect<'_>) -> End {
-        if let Some(expiry) = disconnect.properties.session_expiry_interval() {
-            let session = &mut self.sessions[session as usize];
-            if session.expiry == 0 && expiry != 0 {
-                return End::told(
-                    ReasonCode::ProtocolError,
-                    "DISCONNECT asks to keep a session that CONNECT did not ask to keep",
-                );
-            }
-            session.expiry = self.limits.session_expiry(expiry);
-        }
-        End {
-            code: None,
-            reason: match disconnect.reason {
-                ReasonCode::Success => "the client disconnected".into(),
-                reason => format!("the client disconnected: {reason}").into(),
-            },
-            forget_will: disconnect.reason == ReasonCode::Success,
-        }
-    }
-
     /// Bytes that are no MQTT.
     fn malformed(&mut self, now: Instant, key: ConnectionKey, error: &mqtt::DecodeError) {
         let connection = &self.connections[key as usize];
@@ -379,220 +325,9 @@ impl Engine {
         }
     }
 
-    /// Ends a connection from this side: the client is told why where its version knows how, its session is left in
-    /// the state it is to have, and the core closes the socket once the outbox is written.
-    fn end(&mut self, now: Instant, key: ConnectionKey, end: End) {
-        let connection = &mut self.connections[key as usize];
-        if matches!(connection.phase, Phase::Draining | Phase::Dead) {
-            return;
-        }
-        let connected = connection.phase == Phase::Connected;
-        // [MQTT-3.14.0-1]: no DISCONNECT before CONNACK.
-        if let Some(reason) = end.code
-            && connected
-            && connection.version == Version::V5
-        {
-            let mut properties = PropertiesBuffer::new();
-            if reason.is_error() {
-                put(&mut properties, Property::ReasonString(&end.reason));
-            }
-            let mut disconnect = Disconnect {
-                reason,
-                properties: properties.as_properties(),
-            };
-            if Packet::Disconnect(disconnect).encoded_len(Version::V5)
-                > connection.max_packet_size as usize
-            {
-                disconnect.properties = Properties::EMPTY; // [MQTT-3.14.2-3]
-            }
-            self.reply(key, &Packet::Disconnect(disconnect));
-        }
-        let connection = &mut self.connections[key as usize];
-        connection.phase = Phase::Draining;
-        connection.held_by = Vec::new();
-        // A peer that does not read must not keep the connection.
-        let slot = &mut connection.deadline;
-        self.deadlines
-            .set(Due::Connection(key), slot, Some(now + Self::DRAIN_TIMEOUT));
-        let address = connection.address;
-        self.touch(key);
-        self.release(now, key);
-        if connected {
-            self.detach(now, key, &end);
-        } else {
-            self.refusals.note(now, address, end.reason);
-        }
-    }
-
-    /// How long the last bytes to a client may take.
-    const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
-
-    /// Parts a session from its connection and says so in the log.
-    fn detach(&mut self, now: Instant, key: ConnectionKey, end: &End) {
-        let Some(session_key) = self.connections[key as usize].session.take() else {
-            return;
-        };
-        self.clients -= 1;
-        let session = &mut self.sessions[session_key as usize];
-        session.connection = None;
-        let client = &session.client_identifier;
-        match end.code {
-            Some(code) if code.is_error() => log::warn!("client {client:?} ended: {}", end.reason),
-            _ => log::info!("client {client:?} ended: {}", end.reason),
-        }
-        if end.forget_will {
-            session.will = None;
-        }
-        if !session.is_persistent() {
-            self.end_session(now, session_key);
-            return;
-        }
-        session.forget_at_most_once();
-        session.sent = 0;
-        session.ends_at = match session.expiry {
-            u32::MAX => None,
-            seconds => Some(now + Duration::from_secs(seconds.into())),
-        };
-        session.will_at = session.will.as_ref().map(|will| now + will.delay);
-        self.set_session_deadline(session_key);
-        if self.sessions[session_key as usize].will_at == Some(now) {
-            self.publish_will(now, session_key);
-        }
-    }
-
-    /// The Session ends: its Will Message is published, its subscriptions and messages go [MQTT-4.1.0-2].
-    fn end_session(&mut self, now: Instant, key: SessionKey) {
-        self.publish_will(now, key);
-        let slot = &mut self.sessions[key as usize].deadline;
-        self.deadlines.set(Due::Session(key), slot, None);
-        let session = &mut self.sessions[key as usize];
-        for node in std::mem::take(&mut session.subscriptions) {
-            self.subscriptions.remove_session(node, key);
-        }
-        let hash = self.hasher.hash_one(&*session.client_identifier);
-        if let Ok(entry) = self.identifiers.find_entry(hash, |&entry| entry == key) {
-            entry.remove();
-        }
-        self.sessions.remove(key as usize);
-        if self.sessions.is_empty() {
-            // Memory goes back after a peak.
-            self.sessions.shrink_to_fit();
-            self.identifiers.shrink_to(0, |_| 0);
-        }
-    }
-
-    /// Publishes the Will Message, once [MQTT-3.1.2-10].
-    fn publish_will(&mut self, now: Instant, key: SessionKey) {
-        let session = &mut self.sessions[key as usize];
-        session.will_at = None;
-        // A will on a topic of the broker's own is dropped, as a message would be.
-        if let Some(will) = session.will.take()
-            && connect::may_publish_to(will.message.topic())
-        {
-            let passing = Passing {
-                lifetime: will.lifetime,
-                ..will.message.passing(now)
-            };
-            log::debug!(
-                "will of client {:?} on {:?}",
-                session.client_identifier,
-                passing.topic
-            );
-            self.distribute(now, Some(key), &passing);
-        }
-    }
-
-    fn set_session_deadline(&mut self, key: SessionKey) {
-        let session = &mut self.sessions[key as usize];
-        let at = [session.ends_at, session.will_at]
-            .into_iter()
-            .flatten()
-            .min();
-        self.deadlines
-            .set(Due::Session(key), &mut session.deadline, at);
-    }
-
-    /// The socket of a connection is gone; `reason` says how, should the engine not know better.
-    pub(crate) fn closed(&mut self, now: Instant, key: ConnectionKey, reason: &'static str) {
-        let Some(connection) = self.connections.get_mut(key as usize) else {
-            return;
-        };
-        self.deadlines
-            .set(Due::Connection(key), &mut connection.deadline, None);
-        self.release(now, key);
-        let connection = &mut self.connections[key as usize];
-        match connection.phase {
-            Phase::Connected => self.detach(now, key, &End::silent(reason)),
-            // Port scanners and health checks come and go without a word.
-            Phase::Connecting => {
-                log::debug!("{} left before CONNECT: {reason}", connection.address);
-            }
-            Phase::Draining | Phase::Dead => {}
-        }
-        self.connections.remove(key as usize);
-        if self.connections.is_empty() {
-            self.connections.shrink_to_fit();
-        }
-    }
-
     /// When [`Engine::expire`] is to be called next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.deadlines.first()
-    }
-
-    /// Does what is due.
-    pub(crate) fn expire(&mut self, now: Instant) {
-        while let Some(due) = self.deadlines.pop(now) {
-            match due {
-                Due::Retained => {
-                    self.sweep_at = None;
-                    self.sweep(now);
-                }
-                Due::Connection(key) => self.expire_connection(now, key),
-                Due::Session(key) => {
-                    let session = &mut self.sessions[key as usize];
-                    session.deadline = None;
-                    if session.ends_at.is_some_and(|at| at <= now) {
-                        log::info!("session of client {:?} expired", session.client_identifier);
-                        self.end_session(now, key);
-                        continue;
-                    }
-                    if session.will_at.is_some_and(|at| at <= now) {
-                        self.publish_will(now, key);
-                    }
-                    self.set_session_deadline(key);
-                }
-            }
-        }
-    }
-
-    fn expire_connection(&mut self, now: Instant, key: ConnectionKey) {
-        let connection = &mut self.connections[key as usize];
-        connection.deadline = None;
-        match connection.phase {
-            Phase::Connecting => {
-                self.end(now, key, End::silent("no CONNECT within 10 seconds"));
-                self.connections[key as usize].phase = Phase::Dead;
-            }
-            Phase::Connected if !connection.held_by.is_empty() => self.give_up(now, key),
-            Phase::Connected => match connection.silent_until() {
-                Some(at) if at <= now => {
-                    // [MQTT-3.1.2-22]
-                    self.end(
-                        now,
-                        key,
-                        End::told(ReasonCode::KeepAliveTimeout, "Keep Alive timeout"),
-                    );
-                }
-                at => self
-                    .deadlines
-                    .set(Due::Connection(key), &mut connection.deadline, at),
-            },
-            Phase::Draining | Phase::Dead => {
-                connection.phase = Phase::Dead;
-                self.touch(key);
-            }
-        }
     }
 
     /// Connections that have something to write or are to be closed, each once.
@@ -652,18 +387,6 @@ impl Engine {
                 ReasonCode::AdministrativeAction,
                 "who may connect has changed",
             );
-        }
-    }
-
-    /// Ends every client, in order.
-    pub(crate) fn end_all(&mut self, now: Instant, code: ReasonCode, reason: &'static str) {
-        let keys: Vec<_> = self
-            .connections
-            .iter()
-            .map(|(key, _)| key as ConnectionKey)
-            .collect();
-        for key in keys {
-            self.end(now, key, End::told(code, reason));
         }
     }
 

@@ -3,16 +3,12 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
 use slab::Slab;
 
+use super::edges::{Edges, NodeKey, Nodes, ROOT};
 use super::message::{Account, Charge, Message};
 
-type NodeKey = u32;
-
-const ROOT: NodeKey = 0;
-/// The root is nobody's child or sibling, so its key serves as "none".
+/// No such node: the root is nobody's child or sibling.
 const NONE: NodeKey = ROOT;
 
 /// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
@@ -33,8 +29,7 @@ struct Node {
 #[derive(Debug)]
 pub(crate) struct Retained {
     nodes: Slab<Node>,
-    edges: HashTable<NodeKey>,
-    hasher: RandomState,
+    edges: Edges,
     count: usize,
     charge: Charge,
 }
@@ -45,8 +40,7 @@ impl Retained {
         nodes.insert(Node::default());
         Retained {
             nodes,
-            edges: HashTable::new(),
-            hasher: RandomState::new(),
+            edges: Edges::default(),
             count: 0,
             charge: account.open(),
         }
@@ -153,13 +147,7 @@ impl Retained {
     }
 
     fn child(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
-        let hash = self.hasher.hash_one((parent, level));
-        self.edges
-            .find(hash, |&key| {
-                let node = &self.nodes[key as usize];
-                node.parent == parent && &*node.level == level
-            })
-            .copied()
+        self.edges.find(&self.nodes, parent, level)
     }
 
     fn add_child(&mut self, parent: NodeKey, level: &str) -> NodeKey {
@@ -177,12 +165,7 @@ impl Retained {
             previous => self.nodes[previous as usize].next = key,
         }
         self.nodes[parent as usize].last_child = key;
-        let (nodes, hasher) = (&self.nodes, &self.hasher);
-        self.edges
-            .insert_unique(hasher.hash_one((parent, level)), key, |&key| {
-                let node = &nodes[key as usize];
-                hasher.hash_one((node.parent, &*node.level))
-            });
+        self.edges.insert(&self.nodes, key);
         key
     }
 
@@ -191,12 +174,9 @@ impl Retained {
             && self.nodes[key as usize].message.is_none()
             && self.nodes[key as usize].first_child == NONE
         {
+            self.edges.remove(&self.nodes, key);
             let node = self.nodes.remove(key as usize);
             self.charge.remove(NODE_COST + node.level.len());
-            let hash = self.hasher.hash_one((node.parent, &*node.level));
-            if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == key) {
-                edge.remove();
-            }
             match node.previous {
                 NONE => self.nodes[node.parent as usize].first_child = node.next,
                 previous => self.nodes[previous as usize].next = node.next,
@@ -207,14 +187,17 @@ impl Retained {
             }
             key = node.parent;
         }
-        if self.edges.capacity() > 64 && self.edges.len() < self.edges.capacity() / 8 {
-            let (nodes, hasher) = (&self.nodes, &self.hasher);
-            self.edges.shrink_to(self.edges.len() * 2, |&key| {
-                let node = &nodes[key as usize];
-                hasher.hash_one((node.parent, &*node.level))
-            });
+        if self.nodes.len() == 1 {
+            // Memory goes back after a peak.
             self.nodes.shrink_to_fit();
         }
+    }
+}
+
+impl Nodes for Slab<Node> {
+    fn place(&self, key: NodeKey) -> (NodeKey, &str) {
+        let node = &self[key as usize];
+        (node.parent, &node.level)
     }
 }
 

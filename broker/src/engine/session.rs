@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use mqtt::{PacketIdentifier, QoS};
 
 use super::connection::ConnectionKey;
+use super::edges::NodeKey;
 use super::message::{Account, Charge, Message};
-use super::subscriptions::NodeKey;
 
 /// Where a Session lies in the engine.
 pub(crate) type SessionKey = u32;

@@ -10,9 +10,10 @@ use mqtt::{
 };
 
 use super::connection::ConnectionKey;
+use super::edges::NodeKey;
 use super::limits::Limits;
 use super::session::{Delivery, SessionKey};
-use super::subscriptions::{NodeKey, Subscriber};
+use super::subscriptions::Subscriber;
 use super::{Engine, Outcome};
 
 impl Engine {

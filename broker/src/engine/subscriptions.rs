@@ -5,19 +5,14 @@
 
 use std::cell::Cell;
 
-use ahash::RandomState;
-use hashbrown::HashTable;
 use mqtt::{QoS, SubscriptionOptions, TopicFilter};
 use slab::Slab;
 
+use super::edges::{Edges, NodeKey, Nodes, ROOT};
 use super::message::{Account, Charge};
 use super::session::SessionKey;
 
-/// A node of the tree.
-pub(crate) type NodeKey = u32;
-
-const ROOT: NodeKey = 0;
-/// The root is no child, so its key serves as "no such child".
+/// No such child: the root is nobody's.
 const NONE: NodeKey = ROOT;
 
 /// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
@@ -105,8 +100,7 @@ pub(crate) enum Match<'a> {
 #[derive(Debug)]
 pub(crate) struct Subscriptions {
     nodes: Slab<Node>,
-    edges: HashTable<NodeKey>,
-    hasher: RandomState,
+    edges: Edges,
     count: usize,
     /// Nodes still to visit and what is left of the topic there; kept for its capacity.
     walk: Vec<(NodeKey, u32)>,
@@ -119,8 +113,7 @@ impl Subscriptions {
         nodes.insert(Node::default());
         Subscriptions {
             nodes,
-            edges: HashTable::new(),
-            hasher: RandomState::new(),
+            edges: Edges::default(),
             count: 0,
             walk: Vec::new(),
             charge: account.open(),
@@ -281,13 +274,7 @@ impl Subscriptions {
     }
 
     fn named(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
-        let hash = self.hasher.hash_one((parent, level));
-        self.edges
-            .find(hash, |&key| {
-                let node = &self.nodes[key as usize];
-                node.parent == parent && &*node.level == level
-            })
-            .copied()
+        self.edges.find(&self.nodes, parent, level)
     }
 
     fn child_or_new(&mut self, parent: NodeKey, level: &str) -> NodeKey {
@@ -305,12 +292,7 @@ impl Subscriptions {
             "#" => self.nodes[parent as usize].hash = child,
             _ => {
                 self.nodes[parent as usize].children += 1;
-                let (nodes, hasher) = (&self.nodes, &self.hasher);
-                self.edges
-                    .insert_unique(hasher.hash_one((parent, level)), child, |&key| {
-                        let node = &nodes[key as usize];
-                        hasher.hash_one((node.parent, &*node.level))
-                    });
+                self.edges.insert(&self.nodes, child);
             }
         }
         child
@@ -319,31 +301,32 @@ impl Subscriptions {
     /// Removes a node that serves nothing any more, and its parents likewise.
     fn prune(&mut self, mut key: NodeKey) {
         while key != ROOT && self.nodes[key as usize].is_idle() {
-            let node = self.nodes.remove(key as usize);
-            self.charge.remove(NODE_COST + node.level.len());
-            let parent = &mut self.nodes[node.parent as usize];
-            match &*node.level {
-                "+" => parent.plus = NONE,
-                "#" => parent.hash = NONE,
-                level => {
-                    parent.children -= 1;
-                    let hash = self.hasher.hash_one((node.parent, level));
-                    if let Ok(edge) = self.edges.find_entry(hash, |&edge| edge == key) {
-                        edge.remove();
-                    }
+            let Node {
+                parent, ref level, ..
+            } = self.nodes[key as usize];
+            self.charge.remove(NODE_COST + level.len());
+            match &**level {
+                "+" => self.nodes[parent as usize].plus = NONE,
+                "#" => self.nodes[parent as usize].hash = NONE,
+                _ => {
+                    self.edges.remove(&self.nodes, key);
+                    self.nodes[parent as usize].children -= 1;
                 }
             }
-            key = node.parent;
+            self.nodes.remove(key as usize);
+            key = parent;
         }
-        // Memory goes back after a peak.
-        if self.edges.capacity() > 64 && self.edges.len() < self.edges.capacity() / 8 {
-            let (nodes, hasher) = (&self.nodes, &self.hasher);
-            self.edges.shrink_to(self.edges.len() * 2, |&key| {
-                let node = &nodes[key as usize];
-                hasher.hash_one((node.parent, &*node.level))
-            });
+        if self.nodes.len() == 1 {
+            // Memory goes back after a peak.
             self.nodes.shrink_to_fit();
         }
+    }
+}
+
+impl Nodes for Slab<Node> {
+    fn place(&self, key: NodeKey) -> (NodeKey, &str) {
+        let node = &self[key as usize];
+        (node.parent, &node.level)
     }
 }
 
