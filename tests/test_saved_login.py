@@ -1,6 +1,7 @@
 """The router's login that a browser has saved does not become the broker's."""
 
 import io
+import re
 import tarfile
 
 import pytest
@@ -19,40 +20,47 @@ LOGIN_PAGE = b"""<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>Log
 """
 
 
-def login_page():
-    """A router app whose page is a login of the ordinary kind, at the same origin."""
+def without_defences(form):
+    """The app's own form as a browser sees it that is told nothing about its fields."""
+    form = re.sub(r' (autocomplete|data-[a-z0-9-]+)(="[^"]*")?', "", form)
+    return re.sub(r"<script.*?</script>", "", form)
+
+
+def neighbour(form):
+    """A router app at the same origin, with an ordinary login, and with the form without its defences."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        def add(name, data=None, link=None):
+        def add(name, data=None):
             entry = tarfile.TarInfo(name)
-            entry.type = tarfile.SYMTYPE if link else tarfile.DIRTYPE if data is None else tarfile.REGTYPE
-            entry.mode, entry.size, entry.linkname = 0o755 if data is None else 0o644, len(data or b""), link or ""
+            entry.type = tarfile.DIRTYPE if data is None else tarfile.REGTYPE
+            entry.mode, entry.size = 0o755 if data is None else 0o644, len(data or b"")
             archive.addfile(entry, io.BytesIO(data or b""))
-        add("login")
-        add("login/etc")
+        for directory in ("login", "login/etc", "login/www"):
+            add(directory)
         add("login/etc/name", b"Login\n")
         add("login/etc/version", b"1.0 (2026-01-01)\n")
-        add("login/www")
         add("login/www/index.html", LOGIN_PAGE)
-        add("login/www/.htpasswd", link="/etc/htpasswd")
+        add("login/www/form.html", without_defences(form).encode())
     return buffer.getvalue()
 
 
-def touched(browser, name):
-    """The value of a field, after a click beside it: a page gets what was filled in only when somebody is there."""
+def filled_in(browser):
+    """What the browser has filled in, by field. A page gets it only when somebody is there: hence the click."""
     browser.driver.find_element(By.TAG_NAME, "h1").click()
-    return browser.value(name)
+    return {field.get_dom_attribute("id"): field.get_property("value") for field in browser.all(":autofill")}
 
 
-@pytest.mark.parametrize("name, javascript", [("root", True), ("root", False), ("house", True)])
+@pytest.mark.parametrize("javascript", [True, False], ids=["with JavaScript", "without JavaScript"])
+@pytest.mark.parametrize("name", ["root", ""], ids=["the same name", "no name"])
 def test_the_routers_saved_login_stays_out(host_package, javascript, name):
-    """The browser knows the router's login and fills it in where a login is asked for; but not into this form.
+    """The browser knows the router's login and fills it in wherever nothing is done against it; but not into the form.
 
     It is what version 2.0.18-1 of the maker's app had to mend: the router's password became the broker's by an Apply.
     """
     with Router(host_package) as router, Browser(router, javascript=javascript, name="saved-login") as browser:
-        assert router.upload(login_page()).status == 200
-        router.apply(mqtt_authentication="password", mqtt_client_name=name, mqtt_client_secret="the broker's own")
+        router.apply(mqtt_authentication="password" if name else "none", mqtt_client_name=name,
+                     mqtt_client_secret="the broker's own")
+        assert router.upload(neighbour(router.page("index"))).status == 200
         browser.log_in()
         browser.stop()
         browser.remember_login("/module/login/index.html", "root", ROUTERS_PASSWORD)
@@ -61,22 +69,24 @@ def test_the_routers_saved_login_stays_out(host_package, javascript, name):
 
         before = router.settings_file.read_bytes()
         browser.open_form()
-        for field in ("mqtt_client_secret", "mqtt_client_name", "mqtt_port"):
+        for field in ("mqtt_authentication", "mqtt_port"):
             browser.control(field).click()
         form = browser.driver.current_window_handle
-        # Filling in takes a moment. A page that is loaded later, and is filled in, shows that it has passed.
+        # Filling in takes a moment. Pages that are loaded later, and are filled in, show that it has passed.
         browser.driver.switch_to.new_window("tab")
         browser.open("/module/login/index.html")
-        until(lambda: touched(browser, "password") == ROUTERS_PASSWORD, "the browser fills in the login it knows")
-        assert browser.value("username") == "root"
-        browser.screenshot("control")
+        until(lambda: filled_in(browser) == {"username": "root", "password": ROUTERS_PASSWORD}, "it is filled in")
+        browser.screenshot("login")
+        browser.open("/module/login/form.html")
+        until(lambda: ROUTERS_PASSWORD in filled_in(browser).values(), "the form without its defences is filled in")
+        browser.screenshot("without-defences")
         browser.driver.close()
         browser.driver.switch_to.window(form)
-        browser.screenshot("form")
-        assert touched(browser, "mqtt_client_name") == name
+        assert filled_in(browser) == {}
+        assert browser.value("mqtt_client_name") == name
         for field in ("mqtt_client_secret", "mqtt_psk_identity", "mqtt_psk_key"):
             assert browser.value(field) == "", field
-        assert browser.all(":autofill") == []
+        browser.screenshot("form")
         browser.press("Apply")
         assert browser.box()[0] == GREEN
         assert router.settings_file.read_bytes() == before
