@@ -87,7 +87,7 @@ pub(crate) struct Broker {
 /// Bytes read from one connection in one turn.
 const READ_A_TURN: usize = 32 * 1024;
 /// How long clients have at the end to take their last bytes.
-const FAREWELL: Duration = Duration::from_secs(2);
+const FAREWELL: Duration = Duration::from_millis(500);
 
 impl Broker {
     /// A broker under `settings`, listening or about to.
