@@ -192,16 +192,12 @@ impl Engine {
                             connections[connection as usize].outbox.has_room()
                         })
                 };
-                let members: Vec<&Subscriber> = group.turn().collect();
-                let chosen = members
-                    .iter()
-                    .find(|member| takes(member))
-                    .or_else(|| {
-                        members
-                            .iter()
-                            .find(|member| sessions[member.session as usize].connection.is_some())
-                    })
-                    .or_else(|| members.first());
+                let is_connected =
+                    |member: &&Subscriber| sessions[member.session as usize].connection.is_some();
+                let mut members = group.turn();
+                let first = members.clone().next();
+                let connected = members.clone().find(is_connected);
+                let chosen = members.find(takes).or(connected).or(first);
                 if let Some(subscriber) = chosen {
                     if subscriber.identifier > 0 {
                         identifiers.push((targets.len() as u32, subscriber.identifier));
@@ -277,14 +273,6 @@ impl Engine {
         let sent = if identifiers.is_empty() || version != Version::V5 {
             frames.append(outbox, version, passing, header, max_len, body.cloned())
         } else {
-            let stored;
-            let body = match body {
-                Some(body) => body,
-                None => {
-                    stored = Message::store(passing, now, &self.account);
-                    &stored
-                }
-            };
             frame::append(outbox, version, passing, header, identifiers, max_len, body)
         };
         if !sent {
@@ -378,7 +366,7 @@ impl Engine {
                         // Not dropped for its age: it is under way.
                         let passing = delivery.message.passing(now);
                         let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
-                        let (outbox, body) = (&mut connection.outbox, &delivery.message);
+                        let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
                         if frame::append(
                             outbox,
                             version,
@@ -424,7 +412,7 @@ impl Engine {
             };
             let passing = delivery.message.passing(now);
             let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
-            let (outbox, body) = (&mut connection.outbox, &delivery.message);
+            let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
             if !frame::append(
                 outbox,
                 version,

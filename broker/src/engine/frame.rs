@@ -159,9 +159,9 @@ pub(crate) fn append(
     header: Header,
     identifiers: &[u32],
     max_len: u32,
-    body: &Rc<Message>,
+    body: Option<&Rc<Message>>,
 ) -> bool {
-    if passing.payload.len() >= Outbox::SHARED_FROM {
+    if let Some(body) = body.filter(|_| passing.payload.len() >= Outbox::SHARED_FROM) {
         let mut whole = Vec::new();
         let len = encode(&mut whole, version, passing, header, identifiers);
         if len == 0 || len > max_len as usize {

@@ -59,7 +59,7 @@ pub(crate) struct Group {
 
 impl Group {
     /// The members from the one whose turn it is; the turn moves on.
-    pub(crate) fn turn(&self) -> impl Iterator<Item = &Subscriber> {
+    pub(crate) fn turn(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let start = self.next.get() % self.members.len().max(1);
         self.next.set(start + 1);
         self.members[start..].iter().chain(&self.members[..start])
