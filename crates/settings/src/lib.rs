@@ -27,7 +27,7 @@ mod warnings;
 
 pub use problem::Problem;
 pub use secret::Secret;
-pub use settings::{Authentication, LogLevel, Settings, Tls};
+pub use settings::{Authentication, Drops, LogLevel, Settings, Tls};
 pub use table::{Choice, Condition, FIELDS, Field, Kind, field};
 pub use values::Values;
 

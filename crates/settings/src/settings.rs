@@ -1,6 +1,7 @@
 //! The settings the broker obeys.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use crate::problem::Problem;
 use crate::secret::Secret;
@@ -31,6 +32,8 @@ pub struct Settings {
     pub max_queued_messages: Option<u32>,
     /// Bytes of messages that wait for one client; `None`: no limit.
     pub max_queued_bytes: Option<u64>,
+    /// Which message goes when the queue of a client is full.
+    pub full_queue_drops: Drops,
     /// Bytes of all queues and retained messages together; `None`: an eighth of the router's memory. A 0 in the file (no
     /// limit) is `u64::MAX` here.
     pub max_memory: Option<u64>,
@@ -46,18 +49,37 @@ pub struct Settings {
     pub max_topic_alias: u16,
     /// Retained messages kept; `None`: no limit.
     pub max_retained: Option<u32>,
+    /// Bytes of all retained messages; `None`: half of `max_memory`. A 0 in the file (no limit) is `u64::MAX` here.
+    pub max_retained_bytes: Option<u64>,
     /// Subscriptions of one client; `None`: no limit.
     pub max_subscriptions: Option<u32>,
+    /// Levels of a topic name or filter; `None`: no limit.
+    pub max_topic_levels: Option<u32>,
+    /// Bytes of a topic name or filter, never 0.
+    pub max_topic_length: u16,
     /// Seconds a session outlives its connection; `None`: no limit.
     pub max_session_expiry: Option<u32>,
+    /// Seconds a will message may be delayed; `None`: no limit.
+    pub max_will_delay: Option<u32>,
     /// Whether a client may leave its identifier to the broker.
     pub allow_empty_client_id: bool,
     /// Seconds between two updates of the `$SYS` topics; 0: none.
     pub sys_interval: u32,
     /// New connections per second; `None`: no limit.
     pub connect_rate: Option<u32>,
+    /// From connection to CONNECT, encryption included; never zero.
+    pub connect_timeout: Duration,
     /// Web sites whose pages may connect, in lower case: `https://host` or `https://host:port`.
     pub websocket_origins: Vec<String>,
+}
+
+/// Which message of a full queue goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drops {
+    /// The one that has waited longest.
+    Oldest,
+    /// The one that has just come.
+    Newest,
 }
 
 /// The least severe messages that are logged.

@@ -322,6 +322,14 @@ pub static FIELDS: &[Field] = &[
         ..FURTHER
     },
     Field {
+        key: "FULL_QUEUE_DROPS",
+        label: "Full Queue Drops",
+        kind: Kind::Choice(&[choice("oldest", "Oldest"), choice("newest", "Newest")]),
+        default: "oldest",
+        help: "Which message goes when too many wait for a client that is slow or away.",
+        ..FURTHER
+    },
+    Field {
         key: "MAX_MEMORY",
         label: "Maximum Memory",
         kind: limit(MAX_U32),
@@ -376,6 +384,13 @@ pub static FIELDS: &[Field] = &[
         ..FURTHER
     },
     Field {
+        key: "MAX_RETAINED_BYTES",
+        label: "Maximum Retained Bytes",
+        kind: limit(MAX_U32),
+        help: "How many bytes all retained messages may take; empty for half of Maximum Memory.",
+        ..FURTHER
+    },
+    Field {
         key: "MAX_SUBSCRIPTIONS",
         label: "Maximum Subscriptions",
         kind: limit(MAX_U32),
@@ -384,11 +399,35 @@ pub static FIELDS: &[Field] = &[
         ..FURTHER
     },
     Field {
+        key: "MAX_TOPIC_LEVELS",
+        label: "Maximum Topic Levels",
+        kind: limit(MAX_U16),
+        default: "201",
+        help: "How many levels a topic name or topic filter may have.",
+        ..FURTHER
+    },
+    Field {
+        key: "MAX_TOPIC_LENGTH",
+        label: "Maximum Topic Length",
+        kind: number(1, MAX_U16),
+        default: "65535",
+        help: "How many bytes a topic name or topic filter may have.",
+        ..FURTHER
+    },
+    Field {
         key: "MAX_SESSION_EXPIRY",
         label: "Maximum Session Expiry",
         kind: limit(MAX_U32),
         default: "1209600",
         help: "How long the session of a client that is away is kept, in seconds.",
+        ..FURTHER
+    },
+    Field {
+        key: "MAX_WILL_DELAY",
+        label: "Maximum Will Delay",
+        kind: limit(MAX_U32),
+        default: "1209600",
+        help: "How long the will message of a client that is away may be delayed, in seconds.",
         ..FURTHER
     },
     Field {
@@ -412,6 +451,14 @@ pub static FIELDS: &[Field] = &[
         kind: limit(1_000_000),
         default: "50",
         help: "How many new connections are taken per second.",
+        ..FURTHER
+    },
+    Field {
+        key: "CONNECT_TIMEOUT",
+        label: "Connect Timeout",
+        kind: number(1, 300),
+        default: "10",
+        help: "Seconds a client may take from its connection to its CONNECT packet, encryption included.",
         ..FURTHER
     },
     Field {

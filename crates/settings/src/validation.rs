@@ -1,10 +1,12 @@
 //! All values are judged, each by itself and beside the others, and everything that is wrong is said at once.
 
+use std::time::Duration;
+
 use crate::judge::Judge;
 use crate::pem::Wanted;
 use crate::problem::Problem;
 use crate::secret::Secret;
-use crate::settings::{Authentication, LogLevel, Settings, Tls};
+use crate::settings::{Authentication, Drops, LogLevel, Settings, Tls};
 use crate::table::FIELDS;
 use crate::values::Values;
 
@@ -31,9 +33,10 @@ pub(crate) fn judge(values: &Values, tls_is_built: bool) -> Result<Settings, Vec
         max_inflight: judge.limit("MAX_INFLIGHT").unwrap_or(u16::MAX),
         max_queued_messages: judge.limit("MAX_QUEUED_MESSAGES"),
         max_queued_bytes: judge.limit("MAX_QUEUED_BYTES"),
-        max_memory: match judge.given("MAX_MEMORY") {
-            true => Some(judge.limit("MAX_MEMORY").unwrap_or(u64::MAX)),
-            false => None,
+        max_memory: bytes_or_empty(&mut judge, "MAX_MEMORY"),
+        full_queue_drops: match judge.choice("FULL_QUEUE_DROPS") {
+            "newest" => Drops::Newest,
+            _ => Drops::Oldest,
         },
         max_packet_size: judge.limit("MAX_PACKET_SIZE").unwrap_or(LARGEST_PACKET),
         max_keep_alive: judge.limit("MAX_KEEP_ALIVE").unwrap_or(u16::MAX),
@@ -41,11 +44,16 @@ pub(crate) fn judge(values: &Values, tls_is_built: bool) -> Result<Settings, Vec
         retain_available: judge.switch("RETAIN_AVAILABLE"),
         max_topic_alias: judge.number("MAX_TOPIC_ALIAS"),
         max_retained: judge.limit("MAX_RETAINED"),
+        max_retained_bytes: bytes_or_empty(&mut judge, "MAX_RETAINED_BYTES"),
         max_subscriptions: judge.limit("MAX_SUBSCRIPTIONS"),
+        max_topic_levels: judge.limit("MAX_TOPIC_LEVELS"),
+        max_topic_length: judge.number("MAX_TOPIC_LENGTH"),
         max_session_expiry: judge.limit("MAX_SESSION_EXPIRY"),
+        max_will_delay: judge.limit("MAX_WILL_DELAY"),
         allow_empty_client_id: judge.switch("ALLOW_EMPTY_CLIENT_ID"),
         sys_interval: judge.number("SYS_INTERVAL"),
         connect_rate: judge.limit("CONNECT_RATE"),
+        connect_timeout: Duration::from_secs(judge.number("CONNECT_TIMEOUT")),
         websocket_origins: judge.origins("WEBSOCKET_ORIGINS"),
     };
     judge.nul_bytes();
@@ -59,6 +67,13 @@ pub(crate) fn judge(values: &Values, tls_is_built: bool) -> Result<Settings, Vec
             .position(|field| Some(field.key) == problem.key)
     });
     Err(problems)
+}
+
+/// A limit in bytes, `u64::MAX` for none; `None` where the field is empty, so that the broker chooses.
+fn bytes_or_empty(judge: &mut Judge<'_>, key: &str) -> Option<u64> {
+    judge
+        .given(key)
+        .then(|| judge.limit(key).unwrap_or(u64::MAX))
 }
 
 fn log_level(judge: &mut Judge<'_>) -> LogLevel {

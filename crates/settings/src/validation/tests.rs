@@ -45,6 +45,7 @@ fn the_defaults_are_legal() {
             max_inflight: 20,
             max_queued_messages: Some(1000),
             max_queued_bytes: Some(1_048_576),
+            full_queue_drops: Drops::Oldest,
             max_memory: None,
             max_packet_size: 1_048_576,
             max_keep_alive: 65_535,
@@ -52,11 +53,16 @@ fn the_defaults_are_legal() {
             retain_available: true,
             max_topic_alias: 10,
             max_retained: Some(10_000),
+            max_retained_bytes: None,
             max_subscriptions: Some(1000),
+            max_topic_levels: Some(201),
+            max_topic_length: 65_535,
             max_session_expiry: Some(1_209_600),
+            max_will_delay: Some(1_209_600),
             allow_empty_client_id: true,
             sys_interval: 10,
             connect_rate: Some(50),
+            connect_timeout: Duration::from_secs(10),
             websocket_origins: Vec::new(),
         }
     );
@@ -86,8 +92,11 @@ fn zero_lifts_a_limit() {
     assert_eq!(settings.max_packet_size, 268_435_460);
     assert_eq!(settings.max_keep_alive, 65_535);
     assert_eq!(settings.max_retained, None);
+    assert_eq!(settings.max_retained_bytes, Some(u64::MAX));
     assert_eq!(settings.max_subscriptions, None);
+    assert_eq!(settings.max_topic_levels, None);
     assert_eq!(settings.max_session_expiry, None);
+    assert_eq!(settings.max_will_delay, None);
     assert_eq!(settings.connect_rate, None);
 }
 
