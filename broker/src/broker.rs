@@ -100,7 +100,7 @@ impl Broker {
             executor: LocalExecutor::new(),
             engine: RefCell::new(Engine::new(limits, access)),
             connections: RefCell::default(),
-            listener: RefCell::new(Listener::new(settings.bind, settings.port, now)),
+            listener: RefCell::new(Listener::new(&settings, now)),
             buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),
             again: RefCell::default(),
             settings: RefCell::new(settings),
@@ -240,14 +240,10 @@ impl Broker {
         syslog::set_level(settings.log_level);
         let limits = Limits::new(&settings, memory_total());
         raise_descriptor_limit(limits.max_clients);
+        self.listener.borrow_mut().apply(&settings, now);
         self.engine
             .borrow_mut()
             .apply(now, limits, Access::new(settings.authentication));
-        if (before.bind, before.port) != (settings.bind, settings.port) {
-            self.listener
-                .borrow_mut()
-                .moved(settings.bind, settings.port, now);
-        }
         always!("new settings in force");
     }
 

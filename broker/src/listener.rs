@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use settings::Settings;
 
 use crate::broker::Broker;
 use crate::reactor::{self, Direction, Token};
@@ -38,8 +39,9 @@ pub(crate) struct Listener {
     serial: u32,
     /// When to try to open.
     retry_at: Option<Instant>,
-    /// When to accept again, after the system had nothing left for another connection.
+    /// When to accept again: the system had nothing left for another connection, or too many came at once.
     paused_until: Option<Instant>,
+    rate: Rate,
     /// Wakes the accepting task.
     waker: Option<Waker>,
     /// Seconds to wait after the next failure.
@@ -69,10 +71,11 @@ impl Listener {
     const BREATH: Duration = Duration::from_secs(1);
 
     /// One that is to be opened at `now`.
-    pub(crate) fn new(bind: Option<IpAddr>, port: u16, now: Instant) -> Self {
+    pub(crate) fn new(settings: &Settings, now: Instant) -> Self {
         Listener {
-            bind,
-            port,
+            bind: settings.bind,
+            port: settings.port,
+            rate: Rate::new(settings.connect_rate, now),
             open: None,
             serial: 0,
             retry_at: Some(now),
@@ -175,6 +178,7 @@ impl Listener {
         std::task::ready!(reactor::poll_ready(open.token, Direction::Read, cx));
         match open.listener.accept() {
             Ok((stream, address)) => {
+                self.paused_until = self.rate.take(Instant::now());
                 Poll::Ready(Accepted::Connection(stream, address.ip().to_canonical()))
             }
             Err(error) => {
@@ -194,8 +198,15 @@ impl Listener {
         }
     }
 
-    /// Another port or address is wanted: it is opened before the one in use goes.
-    pub(crate) fn moved(&mut self, bind: Option<IpAddr>, port: u16, now: Instant) {
+    /// Obeys other settings. Another port or address is opened before the one in use goes.
+    pub(crate) fn apply(&mut self, settings: &Settings, now: Instant) {
+        let (bind, port) = (settings.bind, settings.port);
+        if self.rate.per_second != settings.connect_rate {
+            self.rate = Rate::new(settings.connect_rate, now);
+        }
+        if (self.bind, self.port) == (bind, port) {
+            return;
+        }
         (self.bind, self.port) = (bind, port);
         (self.retry_at, self.back_off, self.error) = (Some(now), 1, None);
         match self.open.as_ref().map(|open| open.place) {
@@ -217,6 +228,51 @@ impl Listener {
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+    }
+}
+
+/// CONNECT_RATE: connections that come faster wait in the kernel. What was not used in the last seconds may be used at
+/// once, so that all clients of a router come back quickly after a power cut.
+#[derive(Debug)]
+struct Rate {
+    per_second: Option<u32>,
+    /// When all connections so far would have come at exactly this rate.
+    level: Instant,
+    /// When the log last said that connections wait.
+    told: Option<Instant>,
+}
+
+impl Rate {
+    /// How many seconds' connections may come at once.
+    const BURST: Duration = Duration::from_secs(5);
+    /// How often the log says so at most.
+    const TELL_EVERY: Duration = Duration::from_secs(60);
+
+    fn new(per_second: Option<u32>, now: Instant) -> Self {
+        Rate {
+            per_second,
+            level: now,
+            told: None,
+        }
+    }
+
+    /// Counts a connection. Returns until when the next one has to wait, if it has to.
+    fn take(&mut self, now: Instant) -> Option<Instant> {
+        let per_second = self.per_second?;
+        self.level = self.level.max(now) + Duration::from_secs(1) / per_second;
+        if self.level <= now + Self::BURST {
+            return None;
+        }
+        if self
+            .told
+            .is_none_or(|told| now.duration_since(told) >= Self::TELL_EVERY)
+        {
+            self.told = Some(now);
+            log::warn!(
+                "more than {per_second} new connections a second have to wait (CONNECT_RATE)"
+            );
+        }
+        Some(self.level - Self::BURST)
     }
 }
 
@@ -322,5 +378,36 @@ fn take_in(broker: &Rc<Broker>, stream: TcpStream, address: IpAddr) {
     match Socket::new(stream) {
         Ok(socket) => broker.admit(socket, address),
         Err(error) => refuse(format!("the system refuses another connection: {error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_taken_at_once_and_the_rest_at_the_rate() {
+        let start = Instant::now();
+        let mut rate = Rate::new(Some(50), start);
+        let burst = (0..1000).take_while(|_| rate.take(start).is_none()).count();
+        assert_eq!(burst, 250);
+        // Each waits for the one before it.
+        let mut now = start + Duration::from_millis(20);
+        for _ in 0..100 {
+            let until = rate.take(now).expect("the burst is used up");
+            assert_eq!(until, now + Duration::from_millis(20));
+            now = until;
+        }
+        // What is not used for some seconds may be used again.
+        now += Duration::from_secs(60);
+        let burst = (0..1000).take_while(|_| rate.take(now).is_none()).count();
+        assert_eq!(burst, 250);
+    }
+
+    #[test]
+    fn without_a_rate_nobody_waits() {
+        let now = Instant::now();
+        let mut rate = Rate::new(None, now);
+        assert!((0..10_000).all(|_| rate.take(now).is_none()));
     }
 }
