@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use mqtt::{
     ConnAck, Connect, ConnectReturnCode, DecodeError, Packet, Properties, PropertiesBuffer,
-    Property, QoS, ReasonCode, Version,
+    Property, QoS, ReasonCode, TopicName, Version,
 };
 
 use super::access::Credentials;
+use super::aliases::SentAliases;
 use super::connection::{ConnectionKey, Phase};
 use super::deadlines::Due;
 use super::frame::put;
@@ -28,7 +29,13 @@ impl Engine {
         key: ConnectionKey,
         connect: &Connect<'_>,
     ) -> Outcome {
-        self.connections[key as usize].version = connect.version;
+        let connection = &mut self.connections[key as usize];
+        connection.version = connect.version;
+        connection.max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+        connection.problem_information = connect
+            .properties
+            .request_problem_information()
+            .unwrap_or(true);
         if connect.will.is_some() {
             let address = self.connections[key as usize].address;
             self.make_room(now, address);
@@ -41,7 +48,16 @@ impl Engine {
                 } else {
                     code as u8
                 };
-                self.reply(key, &Packet::ConnAck(refusal(code)));
+                let bare = Packet::ConnAck(refusal(code)).encoded_len(connect.version);
+                let properties = self.reason(key, bare, &words);
+                let properties = properties.as_properties();
+                self.reply(
+                    key,
+                    &Packet::ConnAck(ConnAck {
+                        properties,
+                        ..refusal(code)
+                    }),
+                )?;
                 return Err(End::silent(words));
             }
         };
@@ -57,7 +73,7 @@ impl Engine {
             connect,
             keep_alive,
             assigned.as_deref(),
-        );
+        )?;
         let client_identifier = &self.sessions[session as usize].client_identifier;
         let address = self.connections[key as usize].address;
         log::info!(
@@ -133,10 +149,18 @@ impl Engine {
                     words.into(),
                 ));
             }
-            if !Limits::allow_levels(will.topic.as_str()) {
-                let words = "its Will Message goes to a topic with more than 200 slashes";
+            if !self.limits.allow_topic(will.topic.as_str()) {
+                let words = "the topic of its Will Message is too long or too deep (MAX_TOPIC_LENGTH, MAX_TOPIC_LEVELS)";
                 return Err(Refused(
                     V5::TopicNameInvalid,
+                    V3::NotAuthorized,
+                    words.into(),
+                ));
+            }
+            if claims_text(&will.properties) && std::str::from_utf8(will.payload).is_err() {
+                let words = "its Will Message is not the UTF-8 text that it says it is";
+                return Err(Refused(
+                    V5::PayloadFormatInvalid,
                     V3::NotAuthorized,
                     words.into(),
                 ));
@@ -159,10 +183,7 @@ impl Engine {
                 .max_clients
                 .is_some_and(|max| self.clients >= max)
         {
-            let words = format!(
-                "{} clients are connected, no more may be (MAX_CLIENTS)",
-                self.clients
-            );
+            let words = "no more clients may be connected at a time (MAX_CLIENTS)";
             return Err(Refused(
                 V5::QuotaExceeded,
                 V3::ServerUnavailable,
@@ -290,8 +311,12 @@ impl Engine {
         connection.promise = self.limits.promise();
         connection.session = Some(session_key);
         connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
-        connection.max_packet_size = properties.maximum_packet_size().unwrap_or(u32::MAX);
-        connection.problem_information = properties.request_problem_information().unwrap_or(true);
+        connection.sent_aliases = SentAliases::new(
+            properties
+                .topic_alias_maximum()
+                .unwrap_or(0)
+                .min(connection.promise.max_topic_alias),
+        );
         let at = connection.silent_until();
         self.deadlines
             .set(Due::Connection(key), &mut connection.deadline, at);
@@ -322,9 +347,9 @@ impl Engine {
             };
             Box::new(Will {
                 message: Message::store(&passing, now, &self.account),
-                delay: Duration::from_secs(
-                    will.properties.will_delay_interval().unwrap_or(0).into(),
-                ),
+                delay: self
+                    .limits
+                    .will_delay(will.properties.will_delay_interval().unwrap_or(0)),
                 lifetime: lifetime.map(|seconds| Duration::from_secs(seconds.into())),
             })
         });
@@ -352,7 +377,7 @@ impl Engine {
         connect: &Connect<'_>,
         keep_alive: u16,
         assigned: Option<&str>,
-    ) {
+    ) -> Outcome {
         let mut properties = PropertiesBuffer::new();
         if connect.version == Version::V5 {
             let limits = &self.limits;
@@ -393,6 +418,14 @@ impl Engine {
             if keep_alive != connect.keep_alive {
                 put(&mut properties, Property::ServerKeepAlive(keep_alive));
             }
+            if connect.properties.request_response_information() == Some(true) {
+                // A part of the topic tree for answers to this client; none where its identifier can't be in a topic.
+                let client_identifier = &self.sessions[session as usize].client_identifier;
+                let topic = format!("response/{client_identifier}");
+                if TopicName::new(&topic).is_ok() {
+                    put(&mut properties, Property::ResponseInformation(&topic));
+                }
+            }
         }
         let properties = properties.as_properties();
         self.reply(
@@ -402,7 +435,7 @@ impl Engine {
                 code: 0,
                 properties,
             }),
-        );
+        )
     }
 
     /// A first packet that is no CONNECT the broker can read. A client of another version is told so
@@ -416,7 +449,8 @@ impl Engine {
         if matches!(error, DecodeError::UnsupportedProtocolVersion(_)) {
             // The level is unknown, so is the form of the answer: return code 1 is what every version can read.
             let code = ConnectReturnCode::UnacceptableProtocolVersion as u8;
-            self.reply(key, &Packet::ConnAck(refusal(code)));
+            // Nothing is known that could stand against it.
+            let _ = self.reply(key, &Packet::ConnAck(refusal(code)));
         }
         self.end(now, key, End::silent(format!("no valid CONNECT: {error}")));
     }
@@ -429,6 +463,11 @@ fn refusal(code: u8) -> ConnAck<'static> {
         code,
         properties: Properties::EMPTY,
     }
+}
+
+/// Whether a message says of itself that it is UTF-8 text [MQTT 5.0, 3.3.2.3.2].
+pub(super) fn claims_text(properties: &Properties<'_>) -> bool {
+    properties.payload_format_indicator() == Some(1)
 }
 
 /// `$SYS` is the broker's own, and a share name is no topic.

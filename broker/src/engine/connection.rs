@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mqtt::{QoS, Version};
 
+use super::aliases::SentAliases;
 use super::limits::Limits;
 use super::message::{Charge, Message};
 use super::session::SessionKey;
@@ -154,6 +155,8 @@ pub(crate) struct Connection {
     pub(crate) problem_information: bool,
     /// Topic Aliases that the client has set [MQTT-3.3.2-12], by number less one.
     pub(crate) aliases: Vec<Option<Box<str>>>,
+    /// Topic Aliases that the broker has set.
+    pub(crate) sent_aliases: SentAliases,
     pub(crate) promise: Promise,
     /// Bytes of a packet that has not come whole yet, as far as they were noted.
     pub(crate) incomplete: usize,
@@ -203,6 +206,7 @@ impl Connection {
             max_packet_size: u32::MAX,
             problem_information: true,
             aliases: Vec::new(),
+            sent_aliases: SentAliases::default(),
             promise,
             incomplete: 0,
             wasted: 0,

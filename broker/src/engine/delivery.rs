@@ -5,26 +5,52 @@ use std::time::{Duration, Instant};
 
 use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode, Version};
 
-use super::Engine;
+use super::aliases::Alias;
 use super::connection::{Connection, ConnectionKey, Outbox};
 use super::deadlines::Due;
-use super::frame::{self, Frames, Header};
+use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
-use super::session::{Awaiting, Delivery, Queued, SessionKey};
-use super::subscriptions::{Match, Subscriber};
+use super::session::{Awaiting, Delivery, Extra, Queued, SessionKey};
+use super::subscriptions::{Match, Share, Subscriber};
+use super::{Engine, sharing};
 
 /// The shortest time between two searches for expired Retained Messages.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
 
 /// One Session that gets a message, however many of its subscriptions match.
 #[derive(Clone, Copy, Debug)]
-struct Target {
+pub(super) struct Target {
     session: SessionKey,
     /// The highest granted QoS [MQTT-3.3.4-2].
     qos: QoS,
     retain_as_published: bool,
     /// Whether some of its subscriptions have an identifier.
     identified: bool,
+    /// The Shared Subscription that it was chosen from.
+    share: Option<Share>,
+}
+
+impl Target {
+    pub(super) fn new(subscriber: &Subscriber, share: Option<Share>) -> Self {
+        Target {
+            session: subscriber.session,
+            qos: subscriber.qos,
+            retain_as_published: subscriber.retain_as_published,
+            identified: subscriber.identifier > 0,
+            share,
+        }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Distributed {
+    /// Some Session has a matching subscription.
+    pub(super) matched: bool,
+    /// Some Session was to keep it, but there was no memory.
+    pub(super) lost: bool,
+    /// It was to be retained, but there was no room.
+    pub(super) unretained: bool,
 }
 
 /// What routing needs again and again; kept for its capacity.
@@ -33,7 +59,7 @@ pub(super) struct Router {
     targets: Vec<Target>,
     /// Subscription Identifiers, each with the number of its target.
     identifiers: Vec<(u32, u32)>,
-    frames: Frames,
+    pub(super) frames: Frames,
     /// Connections for which the publisher of this message should wait.
     pub(super) behind: Vec<ConnectionKey>,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
@@ -41,20 +67,18 @@ pub(super) struct Router {
 }
 
 impl Engine {
-    /// Gives a message to every Session with a matching subscription [MQTT-4.5.0-1]. Returns whether there was one.
+    /// Gives a message to every Session with a matching subscription [MQTT-4.5.0-1].
     pub(super) fn distribute(
         &mut self,
         now: Instant,
         publisher: Option<SessionKey>,
         passing: &Passing<'_>,
-    ) -> bool {
-        if passing.retain {
-            self.retain(now, passing);
-        }
+    ) -> Distributed {
+        let unretained = passing.retain && !self.retain(now, passing);
         let mut router = std::mem::take(&mut self.router);
-        self.collect(&mut router, publisher, passing.topic);
+        self.collect(&mut router, publisher, passing);
         router.identifiers.sort_by_key(|&(target, _)| target);
-        let mut stored = None;
+        let (mut stored, mut lost) = (None, false);
         let targets = std::mem::take(&mut router.targets);
         for (number, target) in targets.iter().enumerate() {
             let mut identifiers = Vec::new();
@@ -63,7 +87,7 @@ impl Engine {
                 let range = of(number as u32)..of(number as u32 + 1);
                 identifiers.extend(router.identifiers[range].iter().map(|&(_, one)| one));
             }
-            self.deliver(
+            lost |= !self.deliver(
                 now,
                 target,
                 passing,
@@ -76,14 +100,18 @@ impl Engine {
         // Found meanwhile.
         router.behind = std::mem::take(&mut self.router.behind);
         self.router = router;
-        !self.router.targets.is_empty()
+        Distributed {
+            matched: !self.router.targets.is_empty(),
+            lost,
+            unretained,
+        }
     }
 
-    /// Stores or removes the Retained Message of a topic [MQTT-3.3.1-5] to [MQTT-3.3.1-7].
-    fn retain(&mut self, now: Instant, passing: &Passing<'_>) {
+    /// Stores or removes the Retained Message of a topic [MQTT-3.3.1-5] to [MQTT-3.3.1-7]. Returns whether there was room.
+    fn retain(&mut self, now: Instant, passing: &Passing<'_>) -> bool {
         if passing.payload.is_empty() {
             self.retained.remove(passing.topic);
-            return;
+            return true;
         }
         if self.retained_is_full(passing) {
             self.sweep(now);
@@ -98,7 +126,7 @@ impl Engine {
                     .set(Due::Retained, &mut self.sweep_at, Some(at));
             }
             self.retained.insert(message);
-            return;
+            return true;
         }
         // What was retained here is out of date, so it goes too.
         self.retained.remove(passing.topic);
@@ -108,21 +136,24 @@ impl Engine {
         if self.unretained.is_power_of_two() {
             log::warn!(
                 "{} messages were not retained so far, the last on {:?}: {} are, no more may be \
-                 (MAX_RETAINED, MAX_MEMORY)",
+                 (MAX_RETAINED, MAX_RETAINED_BYTES, MAX_MEMORY)",
                 self.unretained,
                 passing.topic,
                 self.retained.len(),
             );
         }
+        false
     }
 
     fn retained_is_full(&self, passing: &Passing<'_>) -> bool {
+        let cost = Message::cost_of(passing);
         let many = self
             .limits
             .max_retained
             .is_some_and(|max| self.retained.len() >= max as usize)
             && !self.retained.contains(passing.topic);
-        many || !self.has_memory_for_message(Message::cost_of(passing))
+        let large = (self.retained.bytes() + cost) as u64 > self.limits.max_retained_bytes;
+        many || large || !self.has_memory_for_message(cost)
     }
 
     /// Removes Retained Messages that have expired.
@@ -134,19 +165,13 @@ impl Engine {
         self.deadlines.set(Due::Retained, &mut self.sweep_at, next);
     }
 
-    /// Whether so many bytes more stay within MAX_MEMORY.
-    pub(super) fn has_memory_for(&self, bytes: usize) -> bool {
-        (self.account.bytes() + bytes) as u64 <= self.limits.max_memory
-    }
-
-    /// Whether a message of so many bytes may be kept: full queues are nothing unusual, so they leave a quarter of
-    /// MAX_MEMORY to sessions and subscriptions.
-    fn has_memory_for_message(&self, bytes: usize) -> bool {
-        (self.account.bytes() + bytes) as u64 <= self.limits.max_message_memory()
-    }
-
     /// Finds the targets of a topic, each Session once.
-    fn collect(&mut self, router: &mut Router, publisher: Option<SessionKey>, topic: &str) {
+    fn collect(
+        &mut self,
+        router: &mut Router,
+        publisher: Option<SessionKey>,
+        passing: &Passing<'_>,
+    ) {
         router.targets.clear();
         router.identifiers.clear();
         router.frames.clear();
@@ -158,58 +183,46 @@ impl Engine {
             ..
         } = router;
         let connections = &self.connections;
-        self.subscriptions.matches(topic, |found| match found {
-            Match::Each(subscribers) => {
-                for subscriber in subscribers {
-                    // [MQTT-3.8.3-3]
-                    if subscriber.no_local && publisher == Some(subscriber.session) {
-                        continue;
-                    }
-                    let session = &mut sessions[subscriber.session as usize];
-                    let (of, number) = session.matched;
-                    let number = if of == sequence {
-                        let target = &mut targets[number as usize];
-                        target.qos = target.qos.max(subscriber.qos);
-                        target.retain_as_published |= subscriber.retain_as_published;
-                        number
-                    } else {
-                        session.matched = (sequence, targets.len() as u32);
-                        targets.push(target(subscriber));
-                        targets.len() as u32 - 1
-                    };
-                    if subscriber.identifier > 0 {
-                        targets[number as usize].identified = true;
-                        identifiers.push((number, subscriber.identifier));
+        self.subscriptions
+            .matches(passing.topic, |found| match found {
+                Match::Each(subscribers) => {
+                    for subscriber in subscribers {
+                        // [MQTT-3.8.3-3]
+                        if subscriber.no_local && publisher == Some(subscriber.session) {
+                            continue;
+                        }
+                        let session = &mut sessions[subscriber.session as usize];
+                        let (of, number) = session.matched;
+                        let number = if of == sequence {
+                            let target = &mut targets[number as usize];
+                            target.qos = target.qos.max(subscriber.qos);
+                            target.retain_as_published |= subscriber.retain_as_published;
+                            number
+                        } else {
+                            session.matched = (sequence, targets.len() as u32);
+                            targets.push(Target::new(subscriber, None));
+                            targets.len() as u32 - 1
+                        };
+                        if subscriber.identifier > 0 {
+                            targets[number as usize].identified = true;
+                            identifiers.push((number, subscriber.identifier));
+                        }
                     }
                 }
-            }
-            Match::OneOf(group) => {
-                // Whoever can take it now, else whoever keeps it for later.
-                let takes = |member: &&Subscriber| {
-                    let session = &sessions[member.session as usize];
-                    session.queue_is_empty()
-                        && session.connection.is_some_and(|connection| {
-                            connections[connection as usize].outbox.has_room()
-                        })
-                };
-                let is_connected =
-                    |member: &&Subscriber| sessions[member.session as usize].connection.is_some();
-                let mut members = group.turn();
-                let first = members.clone().next();
-                let connected = members.clone().find(is_connected);
-                let chosen = members.find(takes).or(connected).or(first);
-                if let Some(subscriber) = chosen {
-                    if subscriber.identifier > 0 {
-                        identifiers.push((targets.len() as u32, subscriber.identifier));
+                Match::OneOf(group) => {
+                    let chosen = sharing::choose(group, passing.qos, sessions, connections);
+                    if let Some(subscriber) = chosen {
+                        if subscriber.identifier > 0 {
+                            identifiers.push((targets.len() as u32, subscriber.identifier));
+                        }
+                        targets.push(Target::new(subscriber, Some(group.share())));
                     }
-                    targets.push(target(subscriber));
                 }
-            }
-        });
+            });
     }
 
-    /// Sends a message to one Session, or lets it wait there.
-    fn deliver(
+    /// Sends a message to one Session, or lets it wait there. Returns false if it could not be kept for lack of memory.
+    pub(super) fn deliver(
         &mut self,
         now: Instant,
         target: &Target,
@@ -217,7 +230,7 @@ impl Engine {
         stored: &mut Option<Rc<Message>>,
         frames: &mut Frames,
         identifiers: &[u32],
-    ) {
+    ) -> bool {
         let session = &mut self.sessions[target.session as usize];
         let qos = passing.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = passing.retain && target.retain_as_published; // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
@@ -227,14 +240,13 @@ impl Engine {
             qos,
             retain,
             replayed: false,
-            identifiers: (!identifiers.is_empty()).then(|| identifiers.into()),
+            extra: Extra::new(identifiers, target.share),
         };
         let Some(key) = session.connection else {
-            if qos > QoS::AtMostOnce {
+            return qos == QoS::AtMostOnce || {
                 let delivery = delivery();
-                self.enqueue(target.session, delivery);
-            }
-            return;
+                self.enqueue(target.session, delivery)
+            };
         };
         let connection = &mut self.connections[key as usize];
         let waits = match qos {
@@ -243,20 +255,22 @@ impl Engine {
         };
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
-            self.enqueue(target.session, delivery);
+            let kept = self.enqueue(target.session, delivery);
             if self.is_behind(target.session) {
                 self.router.behind.push(key);
             }
-            return;
+            return kept || qos == QoS::AtMostOnce;
         }
-        let shared = passing.payload.len() >= Outbox::SHARED_FROM;
-        let kept = qos > QoS::AtMostOnce && session.is_persistent();
-        let delivery = (shared || kept).then(delivery);
-        if kept && self.account.bytes() as u64 > self.limits.max_message_memory() {
-            // It could not be sent again.
+        let large = passing.payload.len() >= Outbox::SHARED_FROM;
+        // Only what is kept can be sent again, or to another member of a Shared Subscription.
+        let kept = qos > QoS::AtMostOnce && (session.is_persistent() || target.share.is_some());
+        let delivery = (large || kept).then(delivery);
+        if kept && !self.has_memory_for_message(0) && !self.free_memory(target.session, qos) {
             self.stats.dropped += 1;
-            return;
+            return false;
         }
+        let session = &mut self.sessions[target.session as usize];
+        let connection = &mut self.connections[key as usize];
         let identifier = (qos > QoS::AtMostOnce).then(|| session.next_identifier());
         let header = Header {
             dup: false,
@@ -269,15 +283,23 @@ impl Engine {
         let body = delivery
             .as_ref()
             .map(|delivery| &delivery.message)
-            .filter(|_| shared);
-        let sent = if identifiers.is_empty() || version != Version::V5 {
+            .filter(|_| large);
+        let aliases = &mut connection.sent_aliases;
+        let own = Own {
+            identifiers,
+            alias: aliases.find(passing.topic),
+        };
+        let sent = if own.is_none() || version != Version::V5 {
             frames.append(outbox, version, passing, header, max_len, body.cloned())
         } else {
-            frame::append(outbox, version, passing, header, identifiers, max_len, body)
+            frame::append(outbox, version, passing, header, own, max_len, body)
         };
         if !sent {
             self.stats.dropped += 1; // [MQTT-3.1.2-25]
-            return;
+            return true;
+        }
+        if let Alias::New(number) = own.alias {
+            aliases.set(passing.topic, number, &mut connection.charge);
         }
         if let Some(identifier) = identifier {
             session.push_in_flight(identifier, qos, delivery.filter(|_| kept));
@@ -285,43 +307,31 @@ impl Engine {
         }
         self.stats.messages_sent += 1;
         self.touch(key);
+        true
     }
 
-    /// Puts a message into the queue of a Session; says so in the log when that costs another one.
-    pub(super) fn enqueue(&mut self, key: SessionKey, delivery: Delivery) {
-        let limits = &self.limits;
-        let session = &mut self.sessions[key as usize];
-        let (mut dropped, qos) = (0, delivery.qos);
+    /// Puts a message into the queue of a Session, where others may have to go for it. Returns false if it could not be kept
+    /// for lack of memory.
+    pub(super) fn enqueue(&mut self, key: SessionKey, delivery: Delivery) -> bool {
         // The message itself is charged already, its place in the queue is not.
-        let max_memory = limits.max_message_memory();
-        while self.account.bytes() as u64 > max_memory && session.drop_for(qos) {
-            dropped += 1;
+        if !self.has_memory_for_message(0) && !self.free_memory(key, delivery.qos) {
+            self.note_dropped(key, 1);
+            return false;
         }
-        dropped += match self.account.bytes() as u64 > max_memory {
-            true => 1,
-            false => match session.enqueue(
-                delivery,
-                limits.max_queued_messages,
-                limits.max_queued_bytes,
-            ) {
-                Queued::Kept => 0,
-                Queued::DroppedOldest(count) => count,
-                Queued::DroppedNewest => 1,
-            },
+        let limits = &self.limits;
+        let queued = self.sessions[key as usize].enqueue(
+            delivery,
+            limits.max_queued_messages,
+            limits.max_queued_bytes,
+            limits.full_queue_drops,
+        );
+        let dropped = match queued {
+            Queued::Kept => 0,
+            Queued::DroppedOldest(count) => count,
+            Queued::DroppedNewest => 1,
         };
-        if dropped > 0 {
-            let before = session.dropped;
-            session.dropped += u64::from(dropped);
-            self.stats.dropped += u64::from(dropped);
-            // A line when it begins, and whenever the number has doubled.
-            if before.checked_ilog2() != session.dropped.checked_ilog2() {
-                log::warn!(
-                    "queue of client {:?} is full: {} messages dropped so far",
-                    session.client_identifier,
-                    session.dropped,
-                );
-            }
-        }
+        self.note_dropped(key, dropped);
+        true
     }
 
     /// Sends what waits for a Session, as far as its window and its outbox allow: first what was sent on an earlier
@@ -365,17 +375,12 @@ impl Engine {
                         };
                         // Not dropped for its age: it is under way.
                         let passing = delivery.message.passing(now);
-                        let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
+                        let own = Own {
+                            identifiers: delivery.identifiers(),
+                            alias: Alias::None,
+                        };
                         let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
-                        if frame::append(
-                            outbox,
-                            version,
-                            &passing,
-                            header,
-                            identifiers,
-                            max_len,
-                            body,
-                        ) {
+                        if frame::append(outbox, version, &passing, header, own, max_len, body) {
                             self.stats.messages_sent += 1;
                         } else {
                             let position = session.sent - 1;
@@ -411,23 +416,28 @@ impl Engine {
                 identifier,
             };
             let passing = delivery.message.passing(now);
-            let identifiers = delivery.identifiers.as_deref().unwrap_or_default();
+            let alias = match connection.sent_aliases.find(passing.topic) {
+                // A replay would use the numbers up for topics that may never come again.
+                Alias::New(_) if delivery.replayed => Alias::None,
+                alias => alias,
+            };
+            let own = Own {
+                identifiers: delivery.identifiers(),
+                alias,
+            };
             let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
-            if !frame::append(
-                outbox,
-                version,
-                &passing,
-                header,
-                identifiers,
-                max_len,
-                body,
-            ) {
+            if !frame::append(outbox, version, &passing, header, own, max_len, body) {
                 self.stats.dropped += 1;
                 continue;
             }
+            if let Alias::New(number) = alias {
+                let (aliases, charge) = (&mut connection.sent_aliases, &mut connection.charge);
+                aliases.set(passing.topic, number, charge);
+            }
             if let Some(identifier) = identifier {
                 let qos = delivery.qos;
-                let kept = session.is_persistent().then_some(delivery);
+                let kept = session.is_persistent() || delivery.share().is_some();
+                let kept = kept.then_some(delivery);
                 session.push_in_flight(identifier, qos, kept);
             }
             self.stats.messages_sent += 1;
@@ -435,7 +445,8 @@ impl Engine {
         }
     }
 
-    /// Appends an acknowledgement to the outbox of a connection.
+    /// Appends an acknowledgement to the outbox of a connection. It has five bytes at most, as many as the CONNACK that its
+    /// client could take.
     pub(super) fn acknowledge_packet(
         &mut self,
         key: ConnectionKey,
@@ -450,15 +461,6 @@ impl Engine {
             reason,
         );
         self.touch(key);
-    }
-}
-
-fn target(subscriber: &Subscriber) -> Target {
-    Target {
-        session: subscriber.session,
-        qos: subscriber.qos,
-        retain_as_published: subscriber.retain_as_published,
-        identified: subscriber.identifier > 0,
     }
 }
 

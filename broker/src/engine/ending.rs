@@ -2,11 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, Property, ReasonCode, Version};
+use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, ReasonCode, Version};
 
 use super::connection::{ConnectionKey, Identity, Phase};
 use super::deadlines::Due;
-use super::frame::put;
 use super::message::Passing;
 use super::session::SessionKey;
 use super::{End, Engine, connect};
@@ -82,18 +81,15 @@ impl Engine {
         {
             let mut properties = PropertiesBuffer::new();
             if reason.is_error() {
-                put(&mut properties, Property::ReasonString(&end.reason));
+                let bare = Packet::Disconnect(Disconnect {
+                    reason,
+                    properties: Properties::EMPTY,
+                });
+                properties = self.reason(key, bare.encoded_len(Version::V5), &end.reason);
             }
-            let mut disconnect = Disconnect {
-                reason,
-                properties: properties.as_properties(),
-            };
-            if Packet::Disconnect(disconnect).encoded_len(Version::V5)
-                > connection.max_packet_size as usize
-            {
-                disconnect.properties = Properties::EMPTY; // [MQTT-3.14.2-3]
-            }
-            self.reply(key, &Packet::Disconnect(disconnect));
+            let properties = properties.as_properties();
+            // A client that could not take it goes without.
+            let _ = self.reply(key, &Packet::Disconnect(Disconnect { reason, properties }));
         }
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Draining;
@@ -136,6 +132,8 @@ impl Engine {
             return;
         }
         session.forget_at_most_once();
+        self.pass_on_queued(now, session_key);
+        let session = &mut self.sessions[session_key as usize];
         session.sent = 0;
         session.ends_at = match session.expiry {
             u32::MAX => None,
@@ -161,12 +159,13 @@ impl Engine {
         if let Ok(entry) = self.identifiers.find_entry(hash, |&entry| entry == key) {
             entry.remove();
         }
-        self.sessions.remove(key as usize);
+        let left = self.sessions.remove(key as usize).take_shared();
         if self.sessions.is_empty() {
             // Memory goes back after a peak.
             self.sessions.shrink_to_fit();
             self.identifiers.shrink_to(0, |_| 0);
         }
+        self.distribute_again(now, left);
     }
 
     /// Publishes the Will Message, once [MQTT-3.1.2-10].
@@ -254,7 +253,9 @@ impl Engine {
         connection.deadline = None;
         match connection.phase {
             Phase::Connecting => {
-                self.end(now, key, End::silent("no CONNECT within 10 seconds"));
+                let seconds = self.limits.connect_timeout.as_secs();
+                let words = format!("no CONNECT within {seconds} seconds (CONNECT_TIMEOUT)");
+                self.end(now, key, End::silent(words));
                 self.connections[key as usize].phase = Phase::Dead;
             }
             Phase::Connected if !connection.held_by.is_empty() => self.give_up(now, key),

@@ -7,6 +7,7 @@ use mqtt::{
     PacketIdentifier, Properties, PropertiesBuffer, Property, Publish, QoS, TopicName, Version,
 };
 
+use super::aliases::Alias;
 use super::connection::Outbox;
 use super::message::{Message, Passing};
 
@@ -20,18 +21,40 @@ pub(crate) struct Header {
     pub(crate) identifier: Option<PacketIdentifier>,
 }
 
+/// What only one receiver's packet has, if its version knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Own<'a> {
+    /// Subscription Identifiers [MQTT-3.3.4-3].
+    pub(crate) identifiers: &'a [u32],
+    pub(crate) alias: Alias,
+}
+
+impl Own<'_> {
+    /// Nothing.
+    pub(crate) const NONE: Self = Own {
+        identifiers: &[],
+        alias: Alias::None,
+    };
+
+    /// Whether the packet is like those of others after all.
+    pub(crate) fn is_none(&self) -> bool {
+        self.identifiers.is_empty() && self.alias == Alias::None
+    }
+}
+
 /// Appends a PUBLISH. Returns its length.
 pub(crate) fn encode(
     out: &mut Vec<u8>,
     version: Version,
     passing: &Passing<'_>,
     header: Header,
-    identifiers: &[u32],
+    own: Own<'_>,
 ) -> usize {
     let start = out.len();
     let mut buffer = PropertiesBuffer::new();
+    let mut topic = Some(TopicName::from_valid(passing.topic));
     let properties = match version {
-        Version::V5 if passing.lifetime.is_some() || !identifiers.is_empty() => {
+        Version::V5 if passing.lifetime.is_some() || !own.is_none() => {
             passing
                 .properties
                 .iter()
@@ -42,8 +65,16 @@ pub(crate) fn encode(
                     Property::MessageExpiryInterval(whole_seconds(lifetime)),
                 );
             }
-            for &identifier in identifiers {
+            for &identifier in own.identifiers {
                 put(&mut buffer, Property::SubscriptionIdentifier(identifier));
+            }
+            match own.alias {
+                Alias::None => {}
+                Alias::New(number) => put(&mut buffer, Property::TopicAlias(number)),
+                Alias::Known(number) => {
+                    put(&mut buffer, Property::TopicAlias(number));
+                    topic = None;
+                }
             }
             buffer.as_properties()
         }
@@ -54,7 +85,7 @@ pub(crate) fn encode(
         dup: header.dup,
         qos: header.qos,
         retain: header.retain,
-        topic: TopicName::new(passing.topic).ok(),
+        topic,
         packet_identifier: header.identifier,
         properties,
         payload: passing.payload,
@@ -122,7 +153,7 @@ impl Frames {
                 retain: false,
                 ..header
             };
-            encode(&mut frame.bytes, version, passing, plain, &[]);
+            encode(&mut frame.bytes, version, passing, plain, Own::NONE);
             let length_bytes = frame.bytes.iter().skip(1).position(|byte| byte & 0x80 == 0);
             frame.identifier_at = 1 + length_bytes.unwrap_or(0) + 1 + 2 + passing.topic.len();
         }
@@ -157,13 +188,13 @@ pub(crate) fn append(
     version: Version,
     passing: &Passing<'_>,
     header: Header,
-    identifiers: &[u32],
+    own: Own<'_>,
     max_len: u32,
     body: Option<&Rc<Message>>,
 ) -> bool {
     if let Some(body) = body.filter(|_| passing.payload.len() >= Outbox::SHARED_FROM) {
         let mut whole = Vec::new();
-        let len = encode(&mut whole, version, passing, header, identifiers);
+        let len = encode(&mut whole, version, passing, header, own);
         if len == 0 || len > max_len as usize {
             return false;
         }
@@ -175,7 +206,7 @@ pub(crate) fn append(
     }
     let out = outbox.append();
     let start = out.len();
-    let len = encode(out, version, passing, header, identifiers);
+    let len = encode(out, version, passing, header, own);
     if len == 0 || len > max_len as usize {
         out.truncate(start);
         return false;
@@ -225,7 +256,7 @@ mod tests {
                             frames.append(outbox, version, &passing, header, limit, body)
                         };
                         assert!(append(&mut outbox, u32::MAX, None));
-                        encode(&mut encoded, version, &passing, header, &[]);
+                        encode(&mut encoded, version, &passing, header, Own::NONE);
                         assert_eq!(outbox.pending(), encoded);
                         assert!(!append(&mut outbox, encoded.len() as u32 - 1, None));
                         let stored = Message::store(&passing, now, &account);

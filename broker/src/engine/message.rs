@@ -38,7 +38,6 @@ impl Charge {
         self.account.0.set(self.account.0.get() + bytes);
     }
 
-    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

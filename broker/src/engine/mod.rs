@@ -4,6 +4,7 @@
 //! conversation of many clients is a test that runs in a millisecond.
 
 mod access;
+mod aliases;
 mod connect;
 mod connection;
 mod deadlines;
@@ -12,11 +13,13 @@ mod edges;
 mod ending;
 mod frame;
 mod limits;
+mod memory;
 mod message;
 mod pressure;
 mod publish;
 mod retained;
 mod session;
+mod sharing;
 mod stats;
 mod subscribe;
 mod subscriptions;
@@ -29,7 +32,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use hashbrown::HashTable;
-use mqtt::{Packet, ReasonCode};
+use mqtt::{Packet, PropertiesBuffer, Property, ReasonCode, Version};
 use slab::Slab;
 
 pub(crate) use access::Access;
@@ -40,6 +43,7 @@ pub(crate) use stats::Stats;
 use connection::{Connection, Identity, Phase};
 use deadlines::{Deadlines, Due};
 use delivery::Router;
+use frame::put;
 use message::Account;
 use retained::Retained;
 use session::{Session, SessionKey};
@@ -183,7 +187,7 @@ impl Engine {
         self.deadlines.set(
             Due::Connection(key),
             slot,
-            Some(now + Limits::CONNECT_TIMEOUT),
+            Some(now + self.limits.connect_timeout),
         );
         key
     }
@@ -263,11 +267,6 @@ impl Engine {
         Ok(())
     }
 
-    /// Whether connections hold less than MAX_MEMORY.
-    fn has_connection_memory(&self) -> bool {
-        self.connection_account.bytes() as u64 <= self.limits.max_memory
-    }
-
     /// Bytes of an incomplete packet that are kept even where memory is short.
     const INCOMPLETE_ALLOWED: usize = 4 * 1024;
 
@@ -290,10 +289,7 @@ impl Engine {
             Packet::PubComp(ack) => self.pubcomp(now, session, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, key, session, subscribe),
             Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, session, unsubscribe),
-            Packet::PingReq => {
-                self.reply(key, &Packet::PingResp);
-                Ok(())
-            }
+            Packet::PingReq => self.reply(key, &Packet::PingResp),
             Packet::Disconnect(disconnect) => Err(self.disconnect(session, disconnect)),
             // [MQTT-3.1.0-2]
             Packet::Connect(_) => Err(End::told(
@@ -390,20 +386,39 @@ impl Engine {
         }
     }
 
-    /// Appends a packet to the outbox of a connection.
-    fn reply(&mut self, key: ConnectionKey, packet: &Packet<'_>) {
+    /// Appends a packet to the outbox of a connection. A client that can't take its answers can't be served
+    /// [MQTT-3.1.2-24].
+    fn reply(&mut self, key: ConnectionKey, packet: &Packet<'_>) -> Outcome {
         let connection = &mut self.connections[key as usize];
         let out = connection.outbox.append();
         let start = out.len();
         let encoded = packet.encode(connection.version, out);
         let len = out.len() - start;
-        // [MQTT-3.1.2-24]: a client that can't take its answers can't be served.
         if encoded.is_err() || len > connection.max_packet_size as usize {
             out.truncate(start);
-            connection.phase = Phase::Dead;
+            return Err(End::silent(
+                "its Maximum Packet Size is too small for the answer",
+            ));
         }
         connection.outbox.note_answer(len);
         self.touch(key);
+        Ok(())
+    }
+
+    /// The properties of an answer that says why: a Reason String, unless the client wants none [MQTT-3.1.2-29] or the
+    /// answer, which has `bare` bytes without properties, would become too large for it.
+    fn reason(&self, key: ConnectionKey, bare: usize, words: &str) -> PropertiesBuffer {
+        // Identifier and length of the string, and what the lengths of properties and packet may grow by.
+        const AROUND: usize = 3 + 6;
+        let connection = &self.connections[key as usize];
+        let mut properties = PropertiesBuffer::new();
+        if connection.version == Version::V5
+            && connection.problem_information
+            && bare + AROUND + words.len() <= connection.max_packet_size as usize
+        {
+            put(&mut properties, Property::ReasonString(words));
+        }
+        properties
     }
 
     /// Puts a connection on the list of those to be written this turn, once.

@@ -3,16 +3,70 @@
 use std::time::{Duration, Instant};
 
 use mqtt::{
-    Ack, AckType, PropertiesBuffer, Property, Publish, QoS, ReasonCode, TopicName, Version,
+    Ack, AckType, Packet, PropertiesBuffer, Property, Publish, QoS, ReasonCode, TopicName, Version,
 };
 
-use super::connect::may_publish_to;
+use super::connect::{claims_text, may_publish_to};
 use super::connection::ConnectionKey;
 use super::frame::put;
-use super::limits::Limits;
 use super::message::Passing;
 use super::session::{Awaiting, Session, SessionKey};
 use super::{End, Engine, Outcome};
+
+/// A message that was taken, and whether anybody subscribed to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Matched(bool);
+
+impl From<Matched> for ReasonCode {
+    fn from(matched: Matched) -> Self {
+        match matched {
+            Matched(true) => ReasonCode::Success,
+            Matched(false) => ReasonCode::NoMatchingSubscribers,
+        }
+    }
+}
+
+/// Why a message was not taken, or not in all its consequences.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum NotForwarded {
+    /// Its topic is the broker's own.
+    Forbidden,
+    /// Its Payload Format Indicator is not true [MQTT 5.0, 3.3.2.3.2].
+    NotText,
+    /// Some Session was to keep it and could not.
+    NoMemory,
+    /// It was delivered, but there was no room to retain it.
+    NotRetained,
+}
+
+impl NotForwarded {
+    fn reason(self) -> ReasonCode {
+        match self {
+            NotForwarded::Forbidden => ReasonCode::NotAuthorized,
+            NotForwarded::NotText => ReasonCode::PayloadFormatInvalid,
+            NotForwarded::NoMemory | NotForwarded::NotRetained => ReasonCode::QuotaExceeded,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            NotForwarded::Forbidden => "topics below $SYS and $share are the broker's own",
+            NotForwarded::NotText => "the payload is not the UTF-8 text that it is said to be",
+            NotForwarded::NoMemory => {
+                "no memory to keep a message for all its subscribers (MAX_MEMORY)"
+            }
+            NotForwarded::NotRetained => {
+                "delivered but not retained: no room (MAX_RETAINED, MAX_RETAINED_BYTES, MAX_MEMORY)"
+            }
+        }
+    }
+}
+
+impl From<NotForwarded> for End {
+    fn from(refused: NotForwarded) -> End {
+        End::told(refused.reason(), refused.words())
+    }
+}
 
 impl Engine {
     pub(super) fn publish(
@@ -57,10 +111,10 @@ impl Engine {
                 ));
             }
         };
-        if !Limits::allow_levels(topic) {
+        if !self.limits.allow_topic(topic) {
             return Err(End::told(
                 ReasonCode::TopicNameInvalid,
-                "PUBLISH to a topic with more than 200 slashes",
+                "PUBLISH to a topic that is too long or too deep (MAX_TOPIC_LENGTH, MAX_TOPIC_LEVELS)",
             ));
         }
         if publish.qos == QoS::ExactlyOnce
@@ -84,23 +138,56 @@ impl Engine {
                 return Ok(());
             }
         }
-        let reason = if may_publish_to(topic) {
-            self.forward(now, session, publish, topic)
-        } else {
-            ReasonCode::NotAuthorized
-        };
-        if let Some(identifier) = publish.packet_identifier {
-            let kind = match publish.qos {
-                QoS::ExactlyOnce => AckType::PubRec,
-                _ => AckType::PubAck,
-            };
-            if reason.is_error() && publish.qos == QoS::ExactlyOnce {
-                self.sessions[session as usize].release(identifier); // [MQTT-4.3.3-9]
-            }
-            self.acknowledge_packet(key, kind, identifier, reason);
-        }
+        let forwarded = self.forward(now, session, publish, topic);
+        self.answer(key, session, publish, forwarded)?;
         self.hold(now, key);
         Ok(())
+    }
+
+    /// PUBACK or PUBREC for a message that was passed on, with the reason for one that was not.
+    fn answer(
+        &mut self,
+        key: ConnectionKey,
+        session: SessionKey,
+        publish: &Publish<'_>,
+        forwarded: Result<Matched, NotForwarded>,
+    ) -> Outcome {
+        let Some(packet_identifier) = publish.packet_identifier else {
+            return match forwarded {
+                Err(refused @ NotForwarded::NotText) => Err(refused.into()),
+                _ => Ok(()),
+            };
+        };
+        let kind = match publish.qos {
+            QoS::ExactlyOnce => AckType::PubRec,
+            _ => AckType::PubAck,
+        };
+        let refused = match forwarded {
+            Ok(matched) => {
+                self.acknowledge_packet(key, kind, packet_identifier, matched.into());
+                return Ok(());
+            }
+            Err(refused) => refused,
+        };
+        if publish.qos == QoS::ExactlyOnce {
+            self.sessions[session as usize].release(packet_identifier); // [MQTT-4.3.3-9]
+        }
+        let version = self.connections[key as usize].version;
+        if refused == NotForwarded::NoMemory && version != Version::V5 {
+            // There is no other way to tell it that its message was not taken.
+            return Err(refused.into());
+        }
+        // Five bytes: the fixed header, the identifier and the Reason Code.
+        let properties = self.reason(key, 5, refused.words());
+        let ack = Ack {
+            packet_identifier,
+            reason: refused.reason(),
+            properties: properties.as_properties(),
+        };
+        match kind {
+            AckType::PubRec => self.reply(key, &Packet::PubRec(ack)),
+            _ => self.reply(key, &Packet::PubAck(ack)),
+        }
     }
 
     fn forward(
@@ -109,7 +196,13 @@ impl Engine {
         session: SessionKey,
         publish: &Publish<'_>,
         topic: &str,
-    ) -> ReasonCode {
+    ) -> Result<Matched, NotForwarded> {
+        if !may_publish_to(topic) {
+            return Err(NotForwarded::Forbidden);
+        }
+        if claims_text(&publish.properties) && std::str::from_utf8(publish.payload).is_err() {
+            return Err(NotForwarded::NotText);
+        }
         let mut passed_on = PropertiesBuffer::new();
         let lifetime = publish.properties.message_expiry_interval();
         let properties = if lifetime.is_some() || publish.properties.topic_alias().is_some() {
@@ -131,10 +224,13 @@ impl Engine {
             retain: publish.retain,
             lifetime: lifetime.map(|seconds| Duration::from_secs(seconds.into())),
         };
-        if self.distribute(now, Some(session), &passing) {
-            ReasonCode::Success
+        let distributed = self.distribute(now, Some(session), &passing);
+        if distributed.lost {
+            Err(NotForwarded::NoMemory)
+        } else if distributed.unretained {
+            Err(NotForwarded::NotRetained)
         } else {
-            ReasonCode::NoMatchingSubscribers
+            Ok(Matched(distributed.matched))
         }
     }
 

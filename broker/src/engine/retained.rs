@@ -31,6 +31,8 @@ pub(crate) struct Retained {
     nodes: Slab<Node>,
     edges: Edges,
     count: usize,
+    /// Bytes of all messages.
+    bytes: usize,
     charge: Charge,
 }
 
@@ -42,6 +44,7 @@ impl Retained {
             nodes,
             edges: Edges::default(),
             count: 0,
+            bytes: 0,
             charge: account.open(),
         }
     }
@@ -49,6 +52,11 @@ impl Retained {
     /// How many topics have a Retained Message.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// Bytes that they take, the tree included.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes + self.charge.bytes()
     }
 
     /// Whether this very topic has one.
@@ -66,15 +74,18 @@ impl Retained {
                 None => self.add_child(key, level),
             };
         }
-        if self.nodes[key as usize].message.replace(message).is_none() {
-            self.count += 1;
+        self.bytes += message.cost();
+        match self.nodes[key as usize].message.replace(message) {
+            None => self.count += 1,
+            Some(old) => self.bytes -= old.cost(),
         }
     }
 
     /// Removes the message of a topic [MQTT-3.3.1-6].
     pub(crate) fn remove(&mut self, topic: &str) {
         let Some(key) = self.find(topic) else { return };
-        if self.nodes[key as usize].message.take().is_some() {
+        if let Some(old) = self.nodes[key as usize].message.take() {
+            self.bytes -= old.cost();
             self.count -= 1;
             self.prune(key);
         }

@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mqtt::{PacketIdentifier, QoS};
+use settings::Drops;
 
 use super::connection::ConnectionKey;
 use super::edges::NodeKey;
 use super::message::{Account, Charge, Message};
+use super::subscriptions::Share;
 
 /// Where a Session lies in the engine.
 pub(crate) type SessionKey = u32;
@@ -36,11 +38,45 @@ pub(crate) struct Delivery {
     pub(crate) retain: bool,
     /// Sent because of a new subscription: does not count against the limits of the queue.
     pub(crate) replayed: bool,
+    pub(crate) extra: Option<Box<Extra>>,
+}
+
+/// What few deliveries have.
+#[derive(Clone, Debug)]
+pub(crate) struct Extra {
     /// Subscription Identifiers [MQTT-3.3.4-3].
-    pub(crate) identifiers: Option<Box<[u32]>>,
+    identifiers: Box<[u32]>,
+    /// The Shared Subscription that this Session was chosen from.
+    share: Option<Share>,
+}
+
+impl Extra {
+    /// For a delivery that has any of it.
+    pub(crate) fn new(identifiers: &[u32], share: Option<Share>) -> Option<Box<Extra>> {
+        (!identifiers.is_empty() || share.is_some()).then(|| {
+            Box::new(Extra {
+                identifiers: identifiers.into(),
+                share,
+            })
+        })
+    }
 }
 
 impl Delivery {
+    pub(crate) fn identifiers(&self) -> &[u32] {
+        self.extra.as_ref().map_or(&[], |extra| &extra.identifiers)
+    }
+
+    pub(crate) fn share(&self) -> Option<&Share> {
+        self.extra.as_ref()?.share.as_ref()
+    }
+
+    /// Memory that it takes in a queue, in bytes, the message apart.
+    fn cost(&self) -> usize {
+        let extra = |extra: &Extra| size_of::<Extra>() + size_of_val(&*extra.identifiers);
+        size_of::<Delivery>() + self.extra.as_deref().map_or(0, extra)
+    }
+
     fn is_unordered(&self) -> bool {
         self.replayed || self.qos == QoS::AtMostOnce
     }
@@ -244,13 +280,14 @@ impl Session {
         }
     }
 
-    /// Appends to the queue. Where a limit would be passed, the oldest messages that count go; a replay of Retained
-    /// Messages at the front is not cut: then the new one goes.
+    /// Appends to the queue. Where a limit would be passed, the oldest messages that count go, or the new one if `drops` says
+    /// so; a replay of Retained Messages at the front is not cut: then the new one goes too.
     pub(crate) fn enqueue(
         &mut self,
         delivery: Delivery,
         max_messages: Option<u32>,
         max_bytes: Option<u64>,
+        drops: Drops,
     ) -> Queued {
         if delivery.replayed {
             self.push(delivery);
@@ -261,7 +298,7 @@ impl Session {
         while max_messages.is_some_and(|max| self.queued >= max)
             || max_bytes.is_some_and(|max| self.queued > 0 && self.queued_bytes + cost > max)
         {
-            if !self.drop_for(delivery.qos) {
+            if drops == Drops::Newest || !self.drop_for(delivery.qos) {
                 return Queued::DroppedNewest;
             }
             dropped += 1;
@@ -286,7 +323,7 @@ impl Session {
     }
 
     fn push(&mut self, delivery: Delivery) {
-        self.charge.add(size_of::<Delivery>());
+        self.charge.add(delivery.cost());
         self.unordered += u32::from(delivery.is_unordered());
         if delivery.replayed {
             self.replayed += 1;
@@ -311,7 +348,7 @@ impl Session {
     }
 
     fn account_for_removal(&mut self, delivery: &Delivery) {
-        self.charge.remove(size_of::<Delivery>());
+        self.charge.remove(delivery.cost());
         self.unordered -= u32::from(delivery.is_unordered());
         if delivery.replayed {
             self.replayed -= 1;
@@ -366,6 +403,54 @@ impl Session {
         Some(delivery)
     }
 
+    /// Whether [`Session::drop_for`] may find something.
+    pub(crate) fn has_droppable(&self) -> bool {
+        self.queued > 0 && self.queue.front().is_some_and(|oldest| !oldest.replayed)
+    }
+
+    /// Bytes of messages that wait, as far as they count.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        self.queued_bytes
+    }
+
+    /// What waits, oldest first.
+    pub(crate) fn queue(&self) -> impl Iterator<Item = &Delivery> {
+        self.queue.iter()
+    }
+
+    /// Takes those out of the queue for which `taken` is true at their place.
+    pub(crate) fn take_queued(&mut self, taken: &[bool]) -> Vec<Delivery> {
+        let mut left = Vec::new();
+        for (delivery, &taken) in std::mem::take(&mut self.queue).into_iter().zip(taken) {
+            if taken {
+                self.account_for_removal(&delivery);
+                left.push(delivery);
+            } else {
+                self.queue.push_back(delivery);
+            }
+        }
+        left
+    }
+
+    /// At the end: what came from Shared Subscriptions and was not begun, or is of QoS 1 and was not acknowledged, oldest
+    /// first.
+    pub(crate) fn take_shared(&mut self) -> Vec<Delivery> {
+        let in_flight = std::mem::take(&mut self.in_flight).into_iter();
+        let unacknowledged = in_flight
+            .filter(|sent| sent.awaiting == Awaiting::Ack)
+            .filter_map(|sent| sent.delivery);
+        let mut left: Vec<_> = unacknowledged
+            .filter(|delivery| delivery.share().is_some())
+            .collect();
+        let shared: Vec<_> = self
+            .queue
+            .iter()
+            .map(|delivery| delivery.share().is_some())
+            .collect();
+        left.extend(self.take_queued(&shared));
+        left
+    }
+
     /// How many deliveries wait.
     #[cfg(test)]
     pub(crate) fn queue_len(&self) -> usize {
@@ -418,7 +503,7 @@ mod tests {
             qos,
             retain: false,
             replayed: false,
-            identifiers: None,
+            extra: None,
         }
     }
 
@@ -435,10 +520,16 @@ mod tests {
     #[test]
     fn a_full_queue_drops_its_oldest() {
         let mut session = session();
-        assert_eq!(session.enqueue(delivery(b"1"), Some(2), None), Queued::Kept);
-        assert_eq!(session.enqueue(delivery(b"2"), Some(2), None), Queued::Kept);
         assert_eq!(
-            session.enqueue(delivery(b"3"), Some(2), None),
+            session.enqueue(delivery(b"1"), Some(2), None, Drops::Oldest),
+            Queued::Kept
+        );
+        assert_eq!(
+            session.enqueue(delivery(b"2"), Some(2), None, Drops::Oldest),
+            Queued::Kept
+        );
+        assert_eq!(
+            session.enqueue(delivery(b"3"), Some(2), None, Drops::Oldest),
             Queued::DroppedOldest(1)
         );
         let oldest = session.dequeue().unwrap();
@@ -450,14 +541,14 @@ mod tests {
         let mut session = session();
         let cost = delivery(&[0; 100]).message.cost() as u64;
         assert_eq!(
-            session.enqueue(delivery(&[0; 100]), None, Some(10)),
+            session.enqueue(delivery(&[0; 100]), None, Some(10), Drops::Oldest),
             Queued::Kept
         );
         session.dequeue();
         for _ in 0..3 {
-            session.enqueue(delivery(&[0; 100]), None, Some(3 * cost));
+            session.enqueue(delivery(&[0; 100]), None, Some(3 * cost), Drops::Oldest);
         }
-        let queued = session.enqueue(delivery(&[0; 150]), None, Some(3 * cost));
+        let queued = session.enqueue(delivery(&[0; 150]), None, Some(3 * cost), Drops::Oldest);
         assert_eq!(queued, Queued::DroppedOldest(2));
         assert_eq!(session.queue_len(), 2);
     }
@@ -469,14 +560,14 @@ mod tests {
             ..delivery(payload)
         };
         let mut session = session();
-        session.enqueue(of(QoS::AtLeastOnce, b"alarm"), Some(2), None);
-        session.enqueue(of(QoS::AtMostOnce, b"old"), Some(2), None);
-        let queued = session.enqueue(of(QoS::AtMostOnce, b"new"), Some(2), None);
+        session.enqueue(of(QoS::AtLeastOnce, b"alarm"), Some(2), None, Drops::Oldest);
+        session.enqueue(of(QoS::AtMostOnce, b"old"), Some(2), None, Drops::Oldest);
+        let queued = session.enqueue(of(QoS::AtMostOnce, b"new"), Some(2), None, Drops::Oldest);
         assert_eq!(queued, Queued::DroppedOldest(1));
-        let queued = session.enqueue(of(QoS::ExactlyOnce, b"late"), Some(2), None);
+        let queued = session.enqueue(of(QoS::ExactlyOnce, b"late"), Some(2), None, Drops::Oldest);
         assert_eq!(queued, Queued::DroppedOldest(1));
         assert!(!session.has_unordered());
-        let queued = session.enqueue(of(QoS::AtMostOnce, b"none"), Some(2), None);
+        let queued = session.enqueue(of(QoS::AtMostOnce, b"none"), Some(2), None, Drops::Oldest);
         assert_eq!(queued, Queued::DroppedNewest);
         assert_eq!(session.dequeue().unwrap().message.payload(), b"alarm");
         assert_eq!(session.dequeue().unwrap().message.payload(), b"late");
@@ -492,10 +583,14 @@ mod tests {
             },
             Some(1),
             None,
+            Drops::Oldest,
         );
-        assert_eq!(session.enqueue(delivery(b"1"), Some(1), None), Queued::Kept);
         assert_eq!(
-            session.enqueue(delivery(b"2"), Some(1), None),
+            session.enqueue(delivery(b"1"), Some(1), None, Drops::Oldest),
+            Queued::Kept
+        );
+        assert_eq!(
+            session.enqueue(delivery(b"2"), Some(1), None, Drops::Oldest),
             Queued::DroppedNewest
         );
         assert_eq!(session.queue_len(), 2);

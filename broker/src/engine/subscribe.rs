@@ -5,16 +5,18 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{
-    Packet, Properties, ReasonCode, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
-    TopicFilter, UnsubAck, Unsubscribe, Version,
+    Packet, Properties, PropertiesBuffer, ReasonCode, RetainHandling, SubAck, Subscribe,
+    SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe, Version,
 };
 
 use super::connection::ConnectionKey;
 use super::edges::NodeKey;
-use super::limits::Limits;
-use super::session::{Delivery, SessionKey};
+use super::session::{Delivery, Extra, SessionKey};
 use super::subscriptions::Subscriber;
 use super::{Engine, Outcome};
+
+/// The settings by which a subscription may be refused.
+const REFUSED_BY: &str = "MAX_SUBSCRIPTIONS, MAX_MEMORY, MAX_TOPIC_LEVELS, MAX_TOPIC_LENGTH";
 
 impl Engine {
     pub(super) fn subscribe(
@@ -58,20 +60,23 @@ impl Engine {
         }
         if refused > 0 {
             log::warn!(
-                "{refused} subscriptions of client {:?} were refused (MAX_SUBSCRIPTIONS, MAX_MEMORY, 200 slashes)",
+                "{refused} subscriptions of client {:?} were refused ({REFUSED_BY})",
                 self.sessions[session as usize].client_identifier,
             );
         }
-        let (packet_identifier, properties) = (subscribe.packet_identifier, Properties::EMPTY);
-        let codes = &codes;
-        self.reply(
-            key,
-            &Packet::SubAck(SubAck {
-                packet_identifier,
-                properties,
-                codes,
-            }),
-        );
+        let bare = SubAck {
+            packet_identifier: subscribe.packet_identifier,
+            properties: Properties::EMPTY,
+            codes: &codes,
+        };
+        let mut properties = PropertiesBuffer::new();
+        if refused > 0 {
+            let words = format!("{refused} of these subscriptions were refused ({REFUSED_BY})");
+            let len = Packet::SubAck(bare).encoded_len(version);
+            properties = self.reason(key, len, &words);
+        }
+        let properties = properties.as_properties();
+        self.reply(key, &Packet::SubAck(SubAck { properties, ..bare }))?;
         for (node, filter, options) in replays {
             if self.sessions[session as usize].begin_replay(node) {
                 self.replay(now, session, filter, options, identifier);
@@ -89,7 +94,7 @@ impl Engine {
         options: SubscriptionOptions,
         identifier: u32,
     ) -> Result<(NodeKey, bool), ReasonCode> {
-        if !Limits::allow_levels(filter.as_str()) {
+        if !self.limits.allow_topic(filter.as_str()) {
             return Err(ReasonCode::TopicFilterInvalid);
         }
         let subscriber = Subscriber::new(key, options, identifier);
@@ -130,7 +135,10 @@ impl Engine {
                 message,
                 retain: true, // [MQTT-3.3.1-8] of 3.1.1
                 replayed: true,
-                identifiers: (identifier > 0).then(|| [identifier].into()),
+                extra: match identifier {
+                    0 => None,
+                    identifier => Extra::new(&[identifier], None),
+                },
             };
             self.enqueue(key, delivery);
         }
@@ -165,7 +173,6 @@ impl Engine {
                 properties,
                 codes,
             }),
-        );
-        Ok(())
+        )
     }
 }

@@ -48,21 +48,42 @@ impl Subscriber {
     }
 }
 
+/// Names a Shared Subscription for as long as it has members; keys of nodes are used again, numbers are not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    node: NodeKey,
+    number: u64,
+}
+
 /// The members of one Shared Subscription.
 #[derive(Debug)]
 pub(crate) struct Group {
     name: Box<str>,
+    share: Share,
     members: Vec<Subscriber>,
     /// Whose turn it is; moved on by matching, which only reads the tree.
     next: Cell<usize>,
 }
 
 impl Group {
-    /// The members from the one whose turn it is; the turn moves on.
+    pub(crate) fn share(&self) -> Share {
+        self.share
+    }
+
+    pub(crate) fn members(&self) -> &[Subscriber] {
+        &self.members
+    }
+
+    /// The members from the one whose turn it is.
     pub(crate) fn turn(&self) -> impl Iterator<Item = &Subscriber> + Clone {
         let start = self.next.get() % self.members.len().max(1);
-        self.next.set(start + 1);
         self.members[start..].iter().chain(&self.members[..start])
+    }
+
+    /// The member that is so many places behind the one whose turn it is was chosen: the next one is behind it.
+    pub(crate) fn took(&self, place: usize) {
+        self.next
+            .set((self.next.get() % self.members.len().max(1)) + place + 1);
     }
 }
 
@@ -102,6 +123,8 @@ pub(crate) struct Subscriptions {
     nodes: Slab<Node>,
     edges: Edges,
     count: usize,
+    /// Numbers the Shared Subscriptions.
+    shares: u64,
     /// Nodes still to visit and what is left of the topic there; kept for its capacity.
     walk: Vec<(NodeKey, u32)>,
     charge: Charge,
@@ -115,6 +138,7 @@ impl Subscriptions {
             nodes,
             edges: Edges::default(),
             count: 0,
+            shares: 0,
             walk: Vec::new(),
             charge: account.open(),
         }
@@ -143,8 +167,13 @@ impl Subscriptions {
                 let groups = &mut node.groups;
                 let index = groups.iter().position(|group| &*group.name == name);
                 let index = index.unwrap_or_else(|| {
+                    self.shares += 1;
                     groups.push(Group {
                         name: name.into(),
+                        share: Share {
+                            node: key,
+                            number: self.shares,
+                        },
                         members: Vec::new(),
                         next: Cell::new(0),
                     });
@@ -219,6 +248,12 @@ impl Subscriptions {
         self.charge.remove(SUBSCRIBER_COST * removed);
         self.count -= removed;
         self.prune(node);
+    }
+
+    /// The members of a Shared Subscription, unless all have gone.
+    pub(crate) fn group(&self, share: &Share) -> Option<&Group> {
+        let node = self.nodes.get(share.node as usize)?;
+        node.groups.iter().find(|group| group.share == *share)
     }
 
     /// Calls `found` for every node whose filter matches the Topic Name; a wildcard at the start does not match a
@@ -380,7 +415,10 @@ mod tests {
         let mut sessions = Vec::new();
         tree.matches(topic, |found| match found {
             Match::Each(each) => sessions.extend(each.iter().map(|one| one.session)),
-            Match::OneOf(group) => sessions.extend(group.turn().next().map(|one| one.session)),
+            Match::OneOf(group) => {
+                sessions.extend(group.turn().next().map(|one| one.session));
+                group.took(0);
+            }
         });
         sessions.sort_unstable();
         sessions

@@ -240,42 +240,13 @@ fn properties_are_passed_on_in_their_order() {
 }
 
 #[test]
-fn a_shared_subscription_takes_turns_and_skips_the_absent() {
-    let mut house = House::new();
-    let publisher = house.client("p", &V3());
-    let members = ["a", "b", "c"].map(|name| {
-        let key = house.client(name, &KEPT());
-        house.subscribe(key, &[("$share/g/t", options(Q1))], &[]);
-        key
-    });
-    for number in 0..6 {
-        house.publish(publisher, "t", &[b'0' + number], Q1, 1);
-    }
-    for &member in &members {
-        assert_eq!(house.read(member).lines().count(), 2);
-    }
-    house.lose(members[1]);
-    for number in 0..6 {
-        house.publish(publisher, "t", &[b'0' + number], Q1, 1);
-    }
-    assert_eq!(
-        house.read(members[0]).lines().count() + house.read(members[2]).lines().count(),
-        6
-    );
-}
-
-#[test]
 fn the_brokers_own_topics_are_not_for_clients() {
     let mut house = House::new();
     let (client, old) = (house.client("a", &V5()), house.client("b", &V3()));
-    assert_eq!(
-        house.publish(client, "$SYS/broker/uptime", b"0", Q1, 1),
-        "PUBACK #1 87"
-    );
-    assert_eq!(
-        house.publish(client, "$SYS/broker/uptime", b"0", Q2, 1),
-        "PUBREC #1 87"
-    );
+    let said = house.publish(client, "$SYS/broker/uptime", b"0", Q1, 1);
+    assert!(said.starts_with("PUBACK #1 87 "), "{said}");
+    let said = house.publish(client, "$SYS/broker/uptime", b"0", Q2, 1);
+    assert!(said.starts_with("PUBREC #1 87 "), "{said}");
     assert_eq!(house.publish(client, "t", b"0", Q2, 1), "PUBREC #1 10");
     assert_eq!(
         house.publish(old, "$SYS/broker/uptime", b"0", Q1, 1),

@@ -1,8 +1,11 @@
 //! Conversations: what clients send, and what each of them reads in answer, with a clock that the test turns.
 
+mod answering;
+mod bounds;
 mod connecting;
 mod delivering;
 mod keeping;
+mod sharing;
 mod wills;
 
 use std::fmt::Write as _;
@@ -287,6 +290,11 @@ impl House {
     }
 }
 
+/// A CONNACK that refuses a 5.0 client.
+fn refused(code: &str, words: &str) -> String {
+    format!("CONNACK {code} ReasonString({words:?})\nCLOSED")
+}
+
 fn describe(packet: &Packet<'_>) -> String {
     let properties = |properties: Properties<'_>| {
         properties.iter().fold(String::new(), |mut text, property| {
@@ -312,8 +320,18 @@ fn describe(packet: &Packet<'_>) -> String {
             if it.retain { " retain" } else { "" },
             properties(it.properties),
         ),
-        Packet::PubAck(it) => format!("PUBACK #{} {:02x}", it.packet_identifier, it.reason as u8),
-        Packet::PubRec(it) => format!("PUBREC #{} {:02x}", it.packet_identifier, it.reason as u8),
+        Packet::PubAck(it) => format!(
+            "PUBACK #{} {:02x}{}",
+            it.packet_identifier,
+            it.reason as u8,
+            properties(it.properties)
+        ),
+        Packet::PubRec(it) => format!(
+            "PUBREC #{} {:02x}{}",
+            it.packet_identifier,
+            it.reason as u8,
+            properties(it.properties)
+        ),
         Packet::PubRel(it) => format!("PUBREL #{} {:02x}", it.packet_identifier, it.reason as u8),
         Packet::PubComp(it) => {
             format!("PUBCOMP #{} {:02x}", it.packet_identifier, it.reason as u8)

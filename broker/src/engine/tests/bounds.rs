@@ -1,0 +1,203 @@
+//! Limits, and what happens at them.
+
+use settings::Drops;
+
+use super::*;
+
+fn with(change: impl FnOnce(&mut Limits)) -> House {
+    let mut limits = limits();
+    change(&mut limits);
+    House::with(limits, Authentication::None)
+}
+
+/// A client that is away and has subscribed to everything.
+fn absent(house: &mut House, name: &str) {
+    let key = house.client(name, &KEPT());
+    house.subscribe(key, &[("#", options(Q1))], &[]);
+    house.lose(key);
+}
+
+fn waiting(house: &mut House, name: &str) -> Vec<String> {
+    let (key, answer) = house.connect(name, &KEPT());
+    let mut text = answer;
+    let mut payloads = Vec::new();
+    loop {
+        let lines: Vec<_> = text
+            .lines()
+            .filter(|line| line.starts_with("PUBLISH"))
+            .collect();
+        if lines.is_empty() {
+            return payloads;
+        }
+        let mut ids = Vec::new();
+        for line in lines {
+            payloads.push(line.split('"').nth(1).unwrap().to_owned());
+            let id = line.split('#').nth(1).unwrap();
+            ids.push(id.split(' ').next().unwrap().parse().unwrap());
+        }
+        text = ids
+            .into_iter()
+            .map(|id| house.ack(key, AckType::PubAck, id) + "\n")
+            .collect();
+    }
+}
+
+#[test]
+fn a_full_queue_drops_its_oldest_or_its_newest_as_the_settings_say() {
+    for (drops, kept) in [(Drops::Oldest, ["2", "3"]), (Drops::Newest, ["1", "2"])] {
+        let mut house = with(|limits| {
+            limits.max_queued_messages = Some(2);
+            limits.full_queue_drops = drops;
+        });
+        absent(&mut house, "a");
+        let writer = house.client("w", &V5());
+        for (id, payload) in [b"1", b"2", b"3"].into_iter().enumerate() {
+            let answer = house.publish(writer, "t", payload, Q1, id as u16 + 1);
+            assert!(answer.ends_with(" 00"), "{answer}");
+        }
+        assert_eq!(waiting(&mut house, "a"), kept);
+        assert_eq!(house.engine.stats().dropped, 1);
+    }
+}
+
+#[test]
+fn topics_have_a_longest_and_a_deepest() {
+    let mut house = with(|limits| {
+        limits.max_topic_levels = Some(3);
+        limits.max_topic_length = 10;
+    });
+    let client = house.client("a", &V5());
+    assert_eq!(
+        house.subscribe(
+            client,
+            &[("a/b/c", options(Q0)), ("a/b/c/d", options(Q0))],
+            &[]
+        ),
+        "SUBACK [00, 8f]"
+    );
+    assert_eq!(
+        house.subscribe(
+            client,
+            &[("0123456789", options(Q0)), ("0123456789a", options(Q0))],
+            &[]
+        ),
+        "SUBACK [00, 8f]"
+    );
+    assert_eq!(house.publish(client, "x/y/z", b"", Q1, 1), "PUBACK #1 10");
+    assert_eq!(
+        house.publish(client, "x/y/z/", b"", Q1, 1),
+        "DISCONNECT 90\nCLOSED"
+    );
+    let client = house.client("a", &V5());
+    assert_eq!(
+        house.publish(client, "0123456789a", b"", Q0, 1),
+        "DISCONNECT 90\nCLOSED"
+    );
+    let will = Terms {
+        will: Some(("a/b/c/d", b"", Q0, false)),
+        ..V5()
+    };
+    assert!(house.connect("b", &will).1.starts_with("CONNACK 90"));
+}
+
+#[test]
+fn wills_are_not_delayed_for_longer_than_allowed() {
+    let mut house = with(|limits| limits.max_will_delay = Some(10));
+    let reader = house.client("r", &V5());
+    house.subscribe(reader, &[("w", options(Q0))], &[]);
+    let will = Terms {
+        will: Some(("w", b"gone", Q0, false)),
+        will_properties: vec![Property::WillDelayInterval(1000)],
+        ..KEPT()
+    };
+    let client = house.client("a", &will);
+    house.lose(client);
+    house.wait(9);
+    assert_eq!(house.read(reader), "");
+    house.wait(1);
+    assert_eq!(house.read(reader), "PUBLISH w \"gone\" q0");
+}
+
+#[test]
+fn retained_messages_have_their_part_of_the_memory() {
+    let mut house = with(|limits| limits.max_retained_bytes = 10_000);
+    let client = house.client("a", &V5());
+    let mut refused = 0;
+    for number in 0..100 {
+        let answer = house.retain(client, &format!("t/{number}"), &[0; 500]);
+        assert!(house.engine.retained.bytes() <= 10_000 + 1000);
+        refused += usize::from(answer.starts_with("PUBACK #77 97 "));
+    }
+    assert_eq!(house.engine.retained(), 100 - refused);
+    assert!((50..95).contains(&refused), "{refused}");
+    assert_eq!(house.engine.stats().dropped, refused as u64);
+    // Removing one makes room for another.
+    house.retain(client, "t/0", b"");
+    assert_eq!(house.retain(client, "t/99", &[0; 500]), "PUBACK #77 10");
+    for number in 0..100 {
+        house.retain(client, &format!("t/{number}"), b"");
+    }
+    assert_eq!(
+        (house.engine.retained(), house.engine.retained.bytes()),
+        (0, 0)
+    );
+}
+
+const KIB: [u8; 1024] = [b'x'; 1024];
+
+#[test]
+fn at_the_total_limit_the_largest_queue_of_those_away_makes_room() {
+    let mut house = with(|limits| {
+        limits.max_memory = 100_000;
+        limits.max_queued_bytes = None;
+    });
+    absent(&mut house, "large");
+    let writer = house.client("w", &V5());
+    for id in 1..=200 {
+        let answer = house.publish(writer, "t", &KIB, Q1, id);
+        assert!(answer.ends_with(" 00"), "{answer}");
+    }
+    let small = house.client("small", &KEPT());
+    house.subscribe(small, &[("u", options(Q1))], &[]);
+    house.lose(small);
+    // Its own queue is empty, and yet it is not the one that loses.
+    for id in 1..=5 {
+        assert_eq!(
+            house.publish(writer, "u", &KIB, Q1, id),
+            format!("PUBACK #{id} 00")
+        );
+    }
+    assert!(house.engine.account.bytes() <= 100_000);
+    let session = house.engine.find_session("small").unwrap();
+    assert_eq!(house.engine.sessions[session as usize].queue_len(), 5);
+    assert_eq!(house.engine.sessions[session as usize].dropped, 0);
+}
+
+#[test]
+fn with_nothing_to_drop_a_message_is_refused() {
+    let mut house = with(|limits| {
+        limits.max_memory = 100_000;
+        limits.max_retained_bytes = u64::MAX;
+    });
+    absent(&mut house, "a");
+    let session = house.engine.find_session("a").unwrap();
+    let writer = house.client("w", &V5());
+    let old = house.client("old", &V3());
+    // All there is goes to retained messages, which nobody drops.
+    for number in 0..200 {
+        house.retain(writer, &format!("r/{number}"), &KIB);
+    }
+    while house.engine.sessions[session as usize].drop_for(Q2) {}
+    for number in 0..200 {
+        house.retain(writer, &format!("r/{number}"), &KIB);
+        while house.engine.sessions[session as usize].drop_for(Q2) {}
+    }
+    let answer = house.publish(writer, "t", &KIB, Q1, 1);
+    assert!(answer.starts_with("PUBACK #1 97 ReasonString"), "{answer}");
+    let answer = house.publish(writer, "t", &KIB, Q2, 2);
+    assert!(answer.starts_with("PUBREC #2 97 ReasonString"), "{answer}");
+    assert_eq!(house.publish(writer, "t", &KIB, Q0, 0), "");
+    // One of 3.1.1 is not acknowledged, and closed.
+    assert_eq!(house.publish(old, "t", &KIB, Q1, 1), "CLOSED");
+    assert_eq!(house.engine.sessions[session as usize].queue_len(), 0);
+}
