@@ -439,20 +439,29 @@ impl Engine {
     }
 
     /// A first packet that is no CONNECT the broker can read. A client of another version is told so
-    /// [MQTT-3.1.2-2]; the rest is closed without a word, as [MQTT-3.1.4-1] of 3.1.1 asks.
+    /// [MQTT-3.1.2-2], and a 5.0 client what is wrong [MQTT-3.1.4-1]; the rest is closed without a word, as the same
+    /// statement of 3.1.1 asks.
     pub(super) fn refuse_malformed(
         &mut self,
         now: Instant,
         key: ConnectionKey,
         error: &DecodeError,
+        input: &[u8],
     ) {
-        if matches!(error, DecodeError::UnsupportedProtocolVersion(_)) {
+        let words = format!("no valid CONNECT: {error}");
+        if Connect::claimed_version(input) == Some(Version::V5) {
+            self.connections[key as usize].version = Version::V5;
+            let bare = refusal(error.reason_code() as u8);
+            let properties = self.reason(key, 0, &words);
+            let properties = properties.as_properties();
+            let _ = self.reply(key, &Packet::ConnAck(ConnAck { properties, ..bare }));
+        } else if matches!(error, DecodeError::UnsupportedProtocolVersion(_)) {
             // The level is unknown, so is the form of the answer: return code 1 is what every version can read.
             let code = ConnectReturnCode::UnacceptableProtocolVersion as u8;
             // Nothing is known that could stand against it.
             let _ = self.reply(key, &Packet::ConnAck(refusal(code)));
         }
-        self.end(now, key, End::silent(format!("no valid CONNECT: {error}")));
+        self.end(now, key, End::silent(words));
     }
 }
 

@@ -154,7 +154,7 @@ pub(crate) struct Connection {
     /// Whether reason strings are wanted [MQTT-3.1.2-29].
     pub(crate) problem_information: bool,
     /// Topic Aliases that the client has set [MQTT-3.3.2-12], by number less one.
-    pub(crate) aliases: Vec<Option<Box<str>>>,
+    pub(crate) aliases: Vec<Option<Rc<str>>>,
     /// Topic Aliases that the broker has set.
     pub(crate) sent_aliases: SentAliases,
     pub(crate) promise: Promise,

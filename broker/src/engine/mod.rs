@@ -223,7 +223,7 @@ impl Engine {
                     return used;
                 }
                 Err(error) => {
-                    self.malformed(now, key, &error);
+                    self.malformed(now, key, &error, &input[used..]);
                     return input.len();
                 }
             };
@@ -311,10 +311,16 @@ impl Engine {
     }
 
     /// Bytes that are no MQTT.
-    fn malformed(&mut self, now: Instant, key: ConnectionKey, error: &mqtt::DecodeError) {
+    fn malformed(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        error: &mqtt::DecodeError,
+        input: &[u8],
+    ) {
         let connection = &self.connections[key as usize];
         if connection.phase == Phase::Connecting {
-            self.refuse_malformed(now, key, error);
+            self.refuse_malformed(now, key, error, input);
         } else {
             let reason = format!("{error} [{}]", error.statement());
             self.end(now, key, End::told(error.reason_code(), reason));

@@ -1,5 +1,6 @@
 //! PUBLISH from a client, and the acknowledgements in both directions.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mqtt::{
@@ -240,7 +241,7 @@ impl Engine {
         key: ConnectionKey,
         alias: u16,
         topic: Option<&str>,
-    ) -> Result<Box<str>, End> {
+    ) -> Result<Rc<str>, End> {
         let has_memory = self.has_connection_memory();
         let connection = &mut self.connections[key as usize];
         if alias == 0 || alias > connection.promise.max_topic_alias {

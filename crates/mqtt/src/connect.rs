@@ -3,7 +3,10 @@
 use crate::packet_type::WILL;
 use crate::reader::Reader;
 use crate::writer::{self, check_binary, check_string, put_binary, put_u16};
-use crate::{DecodeError, EncodeError, PacketType, Properties, QoS, TopicName, Version};
+use crate::{
+    DecodeError, EncodeError, MAX_PACKET_SIZE, PacketType, Properties, QoS, TopicName, Version,
+    frame,
+};
 
 const SECTION: u16 = PacketType::Connect.bit();
 
@@ -96,6 +99,17 @@ impl<'a> Connect<'a> {
             password,
             properties,
         })
+    }
+
+    /// The version that the beginning of a packet names, whatever is wrong with the rest: a server can answer in it.
+    pub fn claimed_version(input: &[u8]) -> Option<Version> {
+        let header = frame(input, MAX_PACKET_SIZE).ok()??;
+        if header.first_byte != PacketType::Connect.first_byte() {
+            return None;
+        }
+        let mut reader = Reader::new(&input[header.header_len..]);
+        let name = reader.binary().ok()?;
+        Version::named(name, reader.u8().ok()?).ok()
     }
 
     /// Appends the packet in its own [`version`](Self::version); on an error `out` is as it was.

@@ -228,6 +228,26 @@ fn malformed_bytes_end_the_connection_with_their_reason() {
 }
 
 #[test]
+fn a_connect_that_is_none_is_explained_to_a_client_of_5_0() {
+    let mut house = House::new();
+    let mut said = |bytes: &[u8]| {
+        let key = house.call();
+        house.engine.receive(house.now, key, bytes);
+        house.read(key)
+    };
+    let reserved_flag = b"\x10\x0e\x00\x04MQTT\x05\x03\x00\x00\x00\x00\x01a";
+    let words = "no valid CONNECT: the reserved flag of CONNECT is set";
+    assert_eq!(said(reserved_flag), refused("81", words));
+    let too_large = b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05";
+    assert!(said(too_large).starts_with("CONNACK 95 "));
+    // A client of 3.1.1 is closed without a word [MQTT-3.1.4-1].
+    assert_eq!(
+        said(b"\x10\x0d\x00\x04MQTT\x04\x03\x00\x00\x00\x01a"),
+        "CLOSED"
+    );
+}
+
+#[test]
 fn half_packets_wait_for_the_rest() {
     let mut house = House::new();
     let subscriber = house.client("s", &V3());

@@ -356,3 +356,24 @@ fn what_is_not_written() {
         Err(DecodeError::NulInString.into())
     );
 }
+
+#[test]
+fn the_version_is_seen_in_a_connect_that_is_none() {
+    let claimed = |bytes: &[u8]| Connect::claimed_version(bytes);
+    // Larger than any limit, and the rest has not come.
+    assert_eq!(
+        claimed(b"\x10\xff\xff\xff\x7f\x00\x04MQTT\x05"),
+        Some(Version::V5)
+    );
+    assert_eq!(claimed(b"\x10\x08\x00\x06MQIsdp\x03"), Some(Version::V31));
+    for none in [
+        b"".as_slice(),
+        b"\x10",
+        b"\x10\x0d\x00\x04MQT",
+        b"\x10\x0d\x00\x04MQTT\x06",
+        b"\x30\x0d\x00\x04MQTT\x05",
+        b"\x10\xff\xff\xff\xff\x00\x04MQTT\x05",
+    ] {
+        assert_eq!(claimed(none), None, "{none:?}");
+    }
+}
