@@ -139,6 +139,8 @@ impl Engine {
                 return Ok(());
             }
         }
+        // Nobody waits for whom an earlier message found behind: they may be gone by now.
+        self.router.behind.clear();
         let forwarded = self.forward(now, session, publish, topic);
         self.answer(key, session, publish, forwarded)?;
         self.hold(now, key);

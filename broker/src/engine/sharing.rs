@@ -103,7 +103,5 @@ impl Engine {
             );
             self.router.frames = frames;
         }
-        // Nobody published these: nobody waits.
-        self.router.behind.clear();
     }
 }

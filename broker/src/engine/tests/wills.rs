@@ -82,3 +82,25 @@ fn a_delayed_will_waits_and_is_cancelled_by_a_return() {
     assert_eq!(house.read(client), "DISCONNECT 8e\nCLOSED");
     assert_eq!(house.read(watcher), "PUBLISH will \"dead\" q0");
 }
+
+#[test]
+fn nobody_waits_for_one_that_a_will_found_behind() {
+    let mut house = House::new();
+    let subscriber = house.client("s", &V3());
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let (publisher, other) = (house.client("p", &V3()), house.client("o", &V5()));
+    while !house.engine.is_held(publisher) {
+        house.publish(publisher, "t", &[b'x'; 500], Q0, 0);
+    }
+    let terms = Terms {
+        will: Some(("t", b"dead", Q0, false)),
+        ..V3()
+    };
+    let client = house.client("a", &terms);
+    house.lose(client);
+    house.lose(subscriber);
+    // Refused, so that nobody is looked for anew.
+    let answer = house.publish(other, "$SYS/x", b"", Q1, 1);
+    assert!(answer.starts_with("PUBACK #1 87"), "{answer}");
+    assert!(!house.engine.is_held(other));
+}
