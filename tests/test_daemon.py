@@ -224,6 +224,13 @@ def switches(pids):
 @pytest.mark.parametrize("clients", [0, 10])
 def test_an_idle_broker_does_not_wake_up(router, clients):
     connections = [connected(router.port, f"idle{number}", keep_alive=600) for number in range(clients)]
+    # Nor for $SYS, once who listened has gone: neither for its session nor for those who listen to all the rest.
+    router.configure(SYS_INTERVAL=1)
+    with Subscriber(router.port, "-i", "away", "-c", "-q", "1", "-t", "$SYS/#") as listener:
+        listener.next()
+    for connection in connections:
+        connection.send(wire.subscribe("#"))
+        connection.expect(wire.SUBACK)
     pids = [router.supervisor(), router.worker()]
     last = {}
 

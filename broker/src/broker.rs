@@ -98,7 +98,7 @@ impl Broker {
         raise_descriptor_limit(limits.max_clients);
         Rc::new(Broker {
             executor: LocalExecutor::new(),
-            engine: RefCell::new(Engine::new(limits, access)),
+            engine: RefCell::new(Engine::new(now, limits, access)),
             connections: RefCell::default(),
             listener: RefCell::new(Listener::new(&settings, now)),
             buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),

@@ -129,7 +129,7 @@ fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
         messages_sent: stats.messages_sent,
         bytes_received: stats.bytes_received,
         bytes_sent: stats.bytes_sent,
-        dropped: stats.dropped,
+        dropped: stats.dropped.total(),
         refusals: engine
             .refusals
             .iter()

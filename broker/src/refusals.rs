@@ -23,6 +23,7 @@ pub(crate) struct Refusals {
     last: VecDeque<Refusal>,
     /// Who has a line in the log, and since when.
     logged: VecDeque<(IpAddr, Instant)>,
+    total: u64,
 }
 
 impl Refusals {
@@ -39,6 +40,7 @@ impl Refusals {
         reason: impl Into<Cow<'static, str>>,
     ) {
         let reason = reason.into();
+        self.total += 1;
         while self
             .logged
             .front()
@@ -69,6 +71,11 @@ impl Refusals {
         });
     }
 
+    /// How many there were.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+
     /// The last refusals, newest first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Refusal> {
         self.last.iter().rev()
@@ -96,6 +103,7 @@ mod tests {
             refusals.iter().map(|one| one.count).collect::<Vec<_>>(),
             [1, 3]
         );
+        assert_eq!(refusals.total(), 4);
         for last in 2..40 {
             refusals.note(now, address(last), "x");
         }

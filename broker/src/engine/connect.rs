@@ -29,6 +29,7 @@ impl Engine {
         key: ConnectionKey,
         connect: &Connect<'_>,
     ) -> Outcome {
+        self.stats.connects += 1;
         let connection = &mut self.connections[key as usize];
         connection.version = connect.version;
         connection.max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
@@ -322,6 +323,7 @@ impl Engine {
             .set(Due::Connection(key), &mut connection.deadline, at);
         let address = connection.address;
         self.clients += 1;
+        self.stats.max_clients = self.stats.max_clients.max(self.clients);
 
         let expiry = match connect.version {
             Version::V5 => properties.session_expiry_interval().unwrap_or(0),
@@ -366,6 +368,7 @@ impl Engine {
             .max_inflight
             .min(properties.receive_maximum().unwrap_or(u16::MAX));
         self.set_session_deadline(session_key);
+        self.note_arrival(now, session_key);
         keep_alive
     }
 

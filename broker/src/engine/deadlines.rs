@@ -15,6 +15,8 @@ pub(crate) enum Due {
     Session(SessionKey),
     /// Retained Messages that expire.
     Retained,
+    /// The values below `$SYS`.
+    Sys,
 }
 
 /// At most one deadline for each connection and each Session.

@@ -71,16 +71,34 @@ impl Engine {
     pub(super) fn distribute(
         &mut self,
         now: Instant,
-        publisher: Option<SessionKey>,
+        publisher: SessionKey,
         passing: &Passing<'_>,
     ) -> Distributed {
         let unretained = passing.retain && !self.retain(now, passing);
+        Distributed {
+            unretained,
+            ..self.route(now, Some(publisher), passing)
+        }
+    }
+
+    /// Gives a message to every Session with a matching subscription, without retaining it. One that no client published
+    /// is the broker's own word on how things are now: it is not kept for those who are away.
+    pub(super) fn route(
+        &mut self,
+        now: Instant,
+        publisher: Option<SessionKey>,
+        passing: &Passing<'_>,
+    ) -> Distributed {
         let mut router = std::mem::take(&mut self.router);
         self.collect(&mut router, publisher, passing);
         router.identifiers.sort_by_key(|&(target, _)| target);
         let (mut stored, mut lost) = (None, false);
         let targets = std::mem::take(&mut router.targets);
         for (number, target) in targets.iter().enumerate() {
+            let is_absent = |key| self.sessions[key as usize].connection.is_none();
+            if publisher.is_none() && is_absent(target.session) {
+                continue;
+            }
             let mut identifiers = Vec::new();
             if target.identified {
                 let of = |number| router.identifiers.partition_point(|&(of, _)| of < number);
@@ -103,7 +121,7 @@ impl Engine {
         Distributed {
             matched: !self.router.targets.is_empty(),
             lost,
-            unretained,
+            unretained: false,
         }
     }
 
@@ -130,14 +148,13 @@ impl Engine {
         }
         // What was retained here is out of date, so it goes too.
         self.retained.remove(passing.topic);
-        self.stats.dropped += 1;
-        self.unretained += 1;
+        self.stats.dropped.not_retained += 1;
         // A line when it begins, and whenever the number has doubled.
-        if self.unretained.is_power_of_two() {
+        if self.stats.dropped.not_retained.is_power_of_two() {
             log::warn!(
                 "{} messages were not retained so far, the last on {:?}: {} are, no more may be \
                  (MAX_RETAINED, MAX_RETAINED_BYTES, MAX_MEMORY)",
-                self.unretained,
+                self.stats.dropped.not_retained,
                 passing.topic,
                 self.retained.len(),
             );
@@ -266,7 +283,7 @@ impl Engine {
         let kept = qos > QoS::AtMostOnce && (session.is_persistent() || target.share.is_some());
         let delivery = (large || kept).then(delivery);
         if kept && !self.has_memory_for_message(0) && !self.free_memory(target.session, qos) {
-            self.stats.dropped += 1;
+            self.stats.dropped.memory += 1;
             return false;
         }
         let session = &mut self.sessions[target.session as usize];
@@ -295,7 +312,7 @@ impl Engine {
             frame::append(outbox, version, passing, header, own, max_len, body)
         };
         if !sent {
-            self.stats.dropped += 1; // [MQTT-3.1.2-25]
+            self.stats.dropped.too_large += 1; // [MQTT-3.1.2-25]
             return true;
         }
         if let Alias::New(number) = own.alias {
@@ -305,7 +322,7 @@ impl Engine {
             session.push_in_flight(identifier, qos, delivery.filter(|_| kept));
             self.let_go(now, key);
         }
-        self.stats.messages_sent += 1;
+        self.stats.count_sent(passing.payload.len());
         self.touch(key);
         true
     }
@@ -315,6 +332,7 @@ impl Engine {
     pub(super) fn enqueue(&mut self, key: SessionKey, delivery: Delivery) -> bool {
         // The message itself is charged already, its place in the queue is not.
         if !self.has_memory_for_message(0) && !self.free_memory(key, delivery.qos) {
+            self.stats.dropped.memory += 1;
             self.note_dropped(key, 1);
             return false;
         }
@@ -330,6 +348,7 @@ impl Engine {
             Queued::DroppedOldest(count) => count,
             Queued::DroppedNewest => 1,
         };
+        self.stats.dropped.queue_full += u64::from(dropped);
         self.note_dropped(key, dropped);
         true
     }
@@ -365,6 +384,7 @@ impl Engine {
                             sent.identifier,
                             ReasonCode::Success,
                         );
+                        self.stats.answers_sent += 1;
                     }
                     (_, Some(delivery)) => {
                         let header = Header {
@@ -381,11 +401,11 @@ impl Engine {
                         };
                         let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
                         if frame::append(outbox, version, &passing, header, own, max_len, body) {
-                            self.stats.messages_sent += 1;
+                            self.stats.count_sent(passing.payload.len());
                         } else {
                             let position = session.sent - 1;
                             session.complete(position);
-                            self.stats.dropped += 1;
+                            self.stats.dropped.too_large += 1;
                         }
                     }
                     (_, None) => {
@@ -405,7 +425,7 @@ impl Engine {
                 return;
             };
             if delivery.message.expired(now) {
-                self.stats.dropped += 1; // [MQTT-3.3.2-5]
+                self.stats.dropped.expired += 1; // [MQTT-3.3.2-5]
                 continue;
             }
             let identifier = (delivery.qos > QoS::AtMostOnce).then(|| session.next_identifier());
@@ -427,9 +447,10 @@ impl Engine {
             };
             let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
             if !frame::append(outbox, version, &passing, header, own, max_len, body) {
-                self.stats.dropped += 1;
+                self.stats.dropped.too_large += 1;
                 continue;
             }
+            self.stats.count_sent(passing.payload.len());
             if let Alias::New(number) = alias {
                 let (aliases, charge) = (&mut connection.sent_aliases, &mut connection.charge);
                 aliases.set(passing.topic, number, charge);
@@ -440,7 +461,6 @@ impl Engine {
                 let kept = kept.then_some(delivery);
                 session.push_in_flight(identifier, qos, kept);
             }
-            self.stats.messages_sent += 1;
             self.touch(connection_key);
         }
     }
@@ -460,6 +480,7 @@ impl Engine {
             packet_identifier,
             reason,
         );
+        self.stats.answers_sent += 1;
         self.touch(key);
     }
 }

@@ -117,6 +117,7 @@ impl Engine {
             return;
         };
         self.clients -= 1;
+        self.note_departure(session_key);
         let session = &mut self.sessions[session_key as usize];
         session.connection = None;
         let client = &session.client_identifier;
@@ -185,7 +186,7 @@ impl Engine {
                 session.client_identifier,
                 passing.topic
             );
-            self.distribute(now, Some(key), &passing);
+            self.distribute(now, key, &passing);
         }
     }
 
@@ -230,12 +231,14 @@ impl Engine {
                     self.sweep_at = None;
                     self.sweep(now);
                 }
+                Due::Sys => self.tell_changes(now),
                 Due::Connection(key) => self.expire_connection(now, key),
                 Due::Session(key) => {
                     let session = &mut self.sessions[key as usize];
                     session.deadline = None;
                     if session.ends_at.is_some_and(|at| at <= now) {
                         log::info!("session of client {:?} expired", session.client_identifier);
+                        self.stats.sessions_expired += 1;
                         self.end_session(now, key);
                         continue;
                     }

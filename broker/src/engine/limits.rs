@@ -38,6 +38,8 @@ pub(crate) struct Limits {
     pub(crate) allow_empty_client_id: bool,
     /// From connection to CONNECT, a TLS handshake included.
     pub(crate) connect_timeout: Duration,
+    /// From one update of the `$SYS` topics to the next; `None`: there are none.
+    pub(crate) sys_interval: Option<Duration>,
 }
 
 impl Limits {
@@ -121,6 +123,10 @@ impl Limits {
             max_will_delay: settings.max_will_delay,
             allow_empty_client_id: settings.allow_empty_client_id,
             connect_timeout: settings.connect_timeout,
+            sys_interval: match settings.sys_interval {
+                0 => None,
+                seconds => Some(Duration::from_secs(seconds.into())),
+            },
         }
     }
 }

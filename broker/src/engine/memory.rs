@@ -30,6 +30,7 @@ impl Engine {
         while !self.has_memory_for_message(0) && self.sessions[key as usize].drop_for(qos) {
             dropped += 1;
         }
+        self.stats.dropped.memory += u64::from(dropped);
         self.note_dropped(key, dropped);
         while !self.has_memory_for_message(0) {
             let Some(largest) = self.largest_idle_queue() else {
@@ -43,6 +44,7 @@ impl Engine {
             {
                 dropped += 1;
             }
+            self.stats.dropped.memory += u64::from(dropped);
             self.note_dropped(largest, dropped);
         }
         true
@@ -60,8 +62,8 @@ impl Engine {
         largest.map(|(key, _)| key as SessionKey)
     }
 
-    /// Counts messages that the queue of a Session has lost; says so in the log when it begins, and whenever the number
-    /// has doubled.
+    /// Notes messages that the queue of a Session has lost, beside the reason; says so in the log when it begins, and
+    /// whenever the number has doubled.
     pub(super) fn note_dropped(&mut self, key: SessionKey, count: u32) {
         if count == 0 {
             return;
@@ -69,7 +71,6 @@ impl Engine {
         let session = &mut self.sessions[key as usize];
         let before = session.dropped;
         session.dropped += u64::from(count);
-        self.stats.dropped += u64::from(count);
         if before.checked_ilog2() != session.dropped.checked_ilog2() {
             log::warn!(
                 "queue of client {:?} is full: {} messages dropped so far",

@@ -8,12 +8,35 @@ use mqtt::{Properties, QoS};
 
 /// Bytes held for clients by one engine, counted as they come and go: messages, queues, sessions, subscriptions.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Account(Rc<Cell<usize>>);
+pub(crate) struct Account(Rc<Held>);
+
+#[derive(Debug, Default)]
+struct Held {
+    bytes: Cell<usize>,
+    most_bytes: Cell<usize>,
+    messages: Cell<usize>,
+    payload_bytes: Cell<usize>,
+}
 
 impl Account {
     /// Bytes of everything that is charged now.
     pub(crate) fn bytes(&self) -> usize {
-        self.0.get()
+        self.0.bytes.get()
+    }
+
+    /// The most bytes there were at a time.
+    pub(crate) fn most_bytes(&self) -> usize {
+        self.0.most_bytes.get()
+    }
+
+    /// How many messages are stored, each once.
+    pub(crate) fn messages(&self) -> usize {
+        self.0.messages.get()
+    }
+
+    /// Bytes of their payloads.
+    pub(crate) fn payload_bytes(&self) -> usize {
+        self.0.payload_bytes.get()
     }
 
     /// An owner's part of it, empty at first.
@@ -35,7 +58,10 @@ pub(crate) struct Charge {
 impl Charge {
     pub(crate) fn add(&mut self, bytes: usize) {
         self.bytes += bytes;
-        self.account.0.set(self.account.0.get() + bytes);
+        let held = &self.account.0;
+        held.bytes.set(held.bytes.get() + bytes);
+        held.most_bytes
+            .set(held.most_bytes.get().max(held.bytes.get()));
     }
 
     pub(crate) fn bytes(&self) -> usize {
@@ -44,7 +70,8 @@ impl Charge {
 
     pub(crate) fn remove(&mut self, bytes: usize) {
         self.bytes -= bytes;
-        self.account.0.set(self.account.0.get() - bytes);
+        let held = &self.account.0;
+        held.bytes.set(held.bytes.get() - bytes);
     }
 }
 
@@ -82,7 +109,16 @@ pub(crate) struct Message {
     qos: QoS,
     retain: bool,
     /// Returns the bytes when the last reference goes.
-    _charge: Charge,
+    charge: Charge,
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        let held = &self.charge.account.0;
+        held.messages.set(held.messages.get() - 1);
+        held.payload_bytes
+            .set(held.payload_bytes.get() - self.payload().len());
+    }
 }
 
 impl Message {
@@ -100,6 +136,10 @@ impl Message {
         let cost = bytes.len() + Message::OVERHEAD;
         let mut charge = account.open();
         charge.add(cost);
+        let held = &account.0;
+        held.messages.set(held.messages.get() + 1);
+        held.payload_bytes
+            .set(held.payload_bytes.get() + passing.payload.len());
         Rc::new(Message {
             topic_len: passing.topic.len() as u32,
             properties_len: properties.len() as u32,
@@ -109,7 +149,7 @@ impl Message {
                 .and_then(|lifetime| now.checked_add(lifetime)),
             qos: passing.qos,
             retain: passing.retain,
-            _charge: charge,
+            charge,
         })
     }
 
@@ -190,8 +230,11 @@ mod tests {
         assert_eq!(account.bytes(), message.cost());
         drop(message);
         assert_eq!(account.bytes(), again.cost());
+        assert_eq!((account.messages(), account.payload_bytes()), (1, 4));
         drop(again);
         assert_eq!(account.bytes(), 0);
+        assert_eq!((account.messages(), account.payload_bytes()), (0, 0));
+        assert!(account.most_bytes() > 4);
     }
 
     #[test]

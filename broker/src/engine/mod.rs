@@ -13,6 +13,7 @@ mod edges;
 mod ending;
 mod frame;
 mod limits;
+mod load;
 mod memory;
 mod message;
 mod pressure;
@@ -23,6 +24,7 @@ mod sharing;
 mod stats;
 mod subscribe;
 mod subscriptions;
+mod sys;
 #[cfg(test)]
 mod tests;
 
@@ -48,6 +50,7 @@ use message::Account;
 use retained::Retained;
 use session::{Session, SessionKey};
 use subscriptions::Subscriptions;
+use sys::Sys;
 
 use crate::refusals::Refusals;
 
@@ -121,8 +124,7 @@ pub(crate) struct Engine {
     /// Clients that have had a CONNACK with success and are still there.
     clients: u32,
     stats: Stats,
-    /// Messages that were to be retained but found no room.
-    unretained: u64,
+    sys: Sys,
     /// Sessions that were ended because there were too many.
     evicted: u64,
     /// What `deadlines` holds for Retained Messages that expire.
@@ -134,7 +136,8 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(crate) fn new(limits: Limits, access: Access) -> Self {
+    /// A broker without clients that starts `now`.
+    pub(crate) fn new(now: Instant, limits: Limits, access: Access) -> Self {
         let account = Account::default();
         Engine {
             limits,
@@ -154,7 +157,7 @@ impl Engine {
             serial: 0,
             clients: 0,
             stats: Stats::default(),
-            unretained: 0,
+            sys: Sys::new(now),
             evicted: 0,
             sweep_at: None,
             connecting: VecDeque::new(),
@@ -230,6 +233,7 @@ impl Engine {
             // Keep Alive counts packets [MQTT-3.1.2-22].
             connection.last_received = now;
             used += len;
+            self.stats.packets_received += 1;
             self.stats.bytes_received += len as u64;
             if let Err(end) = self.packet(now, key, &packet) {
                 self.end(now, key, end);
@@ -382,7 +386,11 @@ impl Engine {
     /// Puts other rules in force. Clients that these forbid are ended, the others notice nothing.
     pub(crate) fn apply(&mut self, now: Instant, limits: Limits, access: Access) {
         let keep = access.keeps_clients_of(&self.access);
+        let interval = self.limits.sys_interval;
         (self.limits, self.access) = (limits, access);
+        if self.limits.sys_interval != interval {
+            self.change_sys_interval(now);
+        }
         if !keep {
             self.end_all(
                 now,
@@ -407,6 +415,7 @@ impl Engine {
             ));
         }
         connection.outbox.note_answer(len);
+        self.stats.answers_sent += 1;
         self.touch(key);
         Ok(())
     }

@@ -77,7 +77,7 @@ impl Engine {
         session: SessionKey,
         publish: &Publish<'_>,
     ) -> Outcome {
-        self.stats.messages_received += 1;
+        self.stats.count_received(publish.payload.len());
         let promise = self.connections[key as usize].promise;
         if publish.qos > promise.max_qos {
             return Err(End::told(
@@ -227,7 +227,7 @@ impl Engine {
             retain: publish.retain,
             lifetime: lifetime.map(|seconds| Duration::from_secs(seconds.into())),
         };
-        let distributed = self.distribute(now, Some(session), &passing);
+        let distributed = self.distribute(now, session, &passing);
         if distributed.lost {
             Err(NotForwarded::NoMemory)
         } else if distributed.unretained {

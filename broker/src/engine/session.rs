@@ -126,6 +126,8 @@ pub(crate) struct Session {
     pub(crate) deadline: Option<Instant>,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) subscriptions: Vec<NodeKey>,
+    /// How many of them are below `$SYS`.
+    pub(crate) sys_subscriptions: u32,
     /// Subscriptions whose Retained Messages wait in the queue.
     replaying: Vec<NodeKey>,
     /// How many in `queue` are replayed.
@@ -170,6 +172,7 @@ impl Session {
             deadline: None,
             will: None,
             subscriptions: Vec::new(),
+            sys_subscriptions: 0,
             replaying: Vec::new(),
             replayed: 0,
             received: Vec::new(),

@@ -76,11 +76,11 @@ impl Engine {
             let chosen =
                 group.and_then(|group| choose(group, qos, &self.sessions, &self.connections));
             let Some(&subscriber) = chosen else {
-                self.stats.dropped += 1;
+                self.stats.dropped.no_subscriber += 1;
                 continue;
             };
             if delivery.message.expired(now) {
-                self.stats.dropped += 1; // [MQTT-3.3.2-5]
+                self.stats.dropped.expired += 1; // [MQTT-3.3.2-5]
                 continue;
             }
             let target = Target::new(&subscriber, share);

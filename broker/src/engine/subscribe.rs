@@ -32,11 +32,13 @@ impl Engine {
         let mut replays = Vec::new();
         let mut refused = 0;
         let mut seen = HashSet::new();
+        let mut listens = false;
         for (filter, mut options) in subscribe.filters.iter() {
             options.qos = options.qos.min(self.limits.max_qos); // [MQTT-3.2.2-10]
             match self.subscribe_one(session, filter, options, identifier) {
                 Ok((node, new)) => {
                     codes.push(options.qos as u8);
+                    listens |= new && self.note_subscription(now, session, filter);
                     let wanted = match options.retain_handling {
                         RetainHandling::Send => true,       // [MQTT-3.3.1-9]
                         RetainHandling::SendIfNew => new,   // [MQTT-3.3.1-10]
@@ -57,6 +59,9 @@ impl Engine {
                     });
                 }
             }
+        }
+        if listens {
+            self.begin_telling(now);
         }
         if refused > 0 {
             log::warn!(
@@ -123,7 +128,7 @@ impl Engine {
         options: SubscriptionOptions,
         identifier: u32,
     ) {
-        let mut found = Vec::new();
+        let mut found = self.told(now, filter);
         self.retained.matches(filter.as_str(), |message| {
             if !message.expired(now) {
                 found.push(Rc::clone(message));
@@ -158,6 +163,7 @@ impl Engine {
                     if let Some(index) = subscriptions.iter().position(|&one| one == node) {
                         subscriptions.swap_remove(index);
                     }
+                    self.note_unsubscription(session_key, filter);
                     ReasonCode::Success
                 }
                 None => ReasonCode::NoSubscriptionExisted,

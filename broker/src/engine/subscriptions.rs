@@ -125,6 +125,8 @@ pub(crate) struct Subscriptions {
     count: usize,
     /// Numbers the Shared Subscriptions.
     shares: u64,
+    /// How many subscriptions are shared.
+    shared: usize,
     /// Nodes still to visit and what is left of the topic there; kept for its capacity.
     walk: Vec<(NodeKey, u32)>,
     charge: Charge,
@@ -139,6 +141,7 @@ impl Subscriptions {
             edges: Edges::default(),
             count: 0,
             shares: 0,
+            shared: 0,
             walk: Vec::new(),
             charge: account.open(),
         }
@@ -147,6 +150,11 @@ impl Subscriptions {
     /// How many subscriptions there are.
     pub(crate) fn len(&self) -> usize {
         self.count
+    }
+
+    /// How many of them are shared.
+    pub(crate) fn shared(&self) -> usize {
+        self.shared
     }
 
     /// Adds or replaces a subscription [MQTT-3.8.4-3]. Returns the node, and whether it is new.
@@ -196,6 +204,7 @@ impl Subscriptions {
         members.push(subscriber);
         self.charge.add(SUBSCRIBER_COST);
         self.count += 1;
+        self.shared += usize::from(share.is_some());
         (key, true)
     }
 
@@ -228,6 +237,7 @@ impl Subscriptions {
         }
         self.charge.remove(SUBSCRIBER_COST * usize::from(removed));
         self.count -= usize::from(removed);
+        self.shared -= usize::from(removed && share.is_some());
         self.prune(key);
         removed.then_some(key)
     }
@@ -237,16 +247,18 @@ impl Subscriptions {
         let Some(entry) = self.nodes.get_mut(node as usize) else {
             return;
         };
-        let mut removed = usize::from(take(&mut entry.subscribers, session));
+        let mut shared = 0;
         entry.groups.retain_mut(|group| {
-            removed += usize::from(take(&mut group.members, session));
+            shared += usize::from(take(&mut group.members, session));
             !group.members.is_empty()
         });
+        let removed = shared + usize::from(take(&mut entry.subscribers, session));
         if entry.groups.is_empty() {
             entry.groups = Vec::new();
         }
         self.charge.remove(SUBSCRIBER_COST * removed);
         self.count -= removed;
+        self.shared -= shared;
         self.prune(node);
     }
 
@@ -455,7 +467,7 @@ mod tests {
     fn removal_leaves_nothing_behind() {
         let filters = ["a/b/c", "a/b/+", "a/#", "$share/g/a/b/c", "+", "#"];
         let mut tree = tree(&filters);
-        assert_eq!(tree.len(), 6);
+        assert_eq!((tree.len(), tree.shared()), (6, 1));
         for (index, filter) in filters.iter().enumerate() {
             let filter = TopicFilter::new(filter).unwrap();
             assert_eq!(tree.remove(filter, 99), None);
@@ -463,6 +475,7 @@ mod tests {
             assert_eq!(tree.remove(filter, index as SessionKey), None);
         }
         assert_eq!((tree.len(), tree.nodes.len(), tree.edges.len()), (0, 1, 0));
+        assert_eq!(tree.shared(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod connecting;
 mod delivering;
 mod keeping;
 mod sharing;
+mod sys;
 mod wills;
 
 use std::fmt::Write as _;
@@ -94,9 +95,10 @@ impl House {
     }
 
     fn with(limits: Limits, authentication: Authentication) -> Self {
+        let now = Instant::now();
         House {
-            engine: Engine::new(limits, Access::new(authentication)),
-            now: Instant::now(),
+            engine: Engine::new(now, limits, Access::new(authentication)),
+            now,
         }
     }
 
