@@ -21,8 +21,12 @@ def length(number):
             return bytes(encoded)
 
 
+def _bytes(text):
+    return text if isinstance(text, bytes) else text.encode()
+
+
 def string(text):
-    data = text if isinstance(text, bytes) else text.encode()
+    data = _bytes(text)
     return struct.pack(">H", len(data)) + data
 
 
@@ -30,34 +34,67 @@ def packet(first, body=b""):
     return bytes([first]) + length(len(body)) + body
 
 
-def connect(client="", level=MQTT_3_1_1, clean=True, keep_alive=60, will=None, login=None, properties=b""):
-    """A CONNECT; will is (topic, payload), login is (user name, password)."""
+def connect(client="", level=MQTT_3_1_1, clean=True, keep_alive=60, will=None, login=None, properties=b"",
+            will_qos=0, will_retain=False, will_properties=b""):
+    """A CONNECT; will is (topic, payload), login is (user name, password), either of which may be None."""
     flags = 0x02 if clean else 0
     payload = string(client)
     if will:
-        flags |= 0x04
-        payload += (b"\0" if level == MQTT_5 else b"") + string(will[0]) + string(will[1])
-    if login:
-        flags |= 0xC0
-        payload += string(login[0]) + string(login[1])
+        flags |= 0x04 | will_qos << 3 | will_retain << 5
+        payload += _properties(level, will_properties) + string(will[0]) + string(will[1])
+    for flag, word in zip((0x80, 0x40), login or ()):
+        if word is not None:
+            flags |= flag
+            payload += string(word)
     head = string("MQIsdp" if level == MQTT_3_1 else "MQTT") + bytes([level, flags]) + struct.pack(">H", keep_alive)
-    if level == MQTT_5:
-        head += length(len(properties)) + properties
-    return packet(CONNECT, head + payload)
+    return packet(CONNECT, head + _properties(level, properties) + payload)
 
 
-def publish(topic, payload=b"", qos=0, retain=False, identifier=1, level=MQTT_3_1_1):
+def publish(topic, payload=b"", qos=0, retain=False, identifier=1, level=MQTT_3_1_1, dup=False, properties=b""):
     body = string(topic)
     if qos:
         body += struct.pack(">H", identifier)
-    if level == MQTT_5:
-        body += b"\0"
-    return packet(PUBLISH | qos << 1 | retain, body + payload)
+    return packet(PUBLISH | dup << 3 | qos << 1 | retain, body + _properties(level, properties) + _bytes(payload))
 
 
-def subscribe(*filters, qos=0, identifier=1, level=MQTT_3_1_1):
-    body = struct.pack(">H", identifier) + (b"\0" if level == MQTT_5 else b"")
-    return packet(SUBSCRIBE | 0x02, body + b"".join(string(one) + bytes([qos]) for one in filters))
+def acknowledgement(kind, identifier, reason=None, level=MQTT_3_1_1, properties=b""):
+    """PUBACK, PUBREC, PUBREL or PUBCOMP; 5.0 has a reason and properties, which may both be left out."""
+    body = struct.pack(">H", identifier)
+    if reason is not None:
+        body += bytes([reason])
+    if properties:
+        body += _properties(level, properties)
+    return packet(kind | (0x02 if kind == PUBREL else 0), body)
+
+
+def options(qos=0, no_local=False, retain_as_published=False, retain_handling=0):
+    """Subscription Options (MQTT 5.0, 3.8.3.1); in 3.x they are the QoS alone."""
+    return qos | no_local << 2 | retain_as_published << 3 | retain_handling << 4
+
+
+def subscribe(*filters, qos=0, identifier=1, level=MQTT_3_1_1, properties=b""):
+    """A SUBSCRIBE; each filter is by itself, for this QoS, or (filter, options)."""
+    body = struct.pack(">H", identifier) + _properties(level, properties)
+    for one in filters:
+        topic_filter, wanted = one if isinstance(one, tuple) else (one, qos)
+        body += string(topic_filter) + bytes([wanted])
+    return packet(SUBSCRIBE | 0x02, body)
+
+
+def unsubscribe(*filters, identifier=1, level=MQTT_3_1_1, properties=b""):
+    body = struct.pack(">H", identifier) + _properties(level, properties)
+    return packet(UNSUBSCRIBE | 0x02, body + b"".join(string(one) for one in filters))
+
+
+def disconnect(reason=None, level=MQTT_3_1_1, properties=b"", kind=DISCONNECT):
+    """A DISCONNECT or, of the same form, AUTH; 5.0 has a reason and properties, which may both be left out."""
+    body = b"" if reason is None else bytes([reason])
+    return packet(kind, body + (_properties(level, properties) if properties else b""))
+
+
+def _properties(level, encoded):
+    """Properties with their length, where the version has any."""
+    return length(len(encoded)) + encoded if level == MQTT_5 else b""
 
 
 class Connection:

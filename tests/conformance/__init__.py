@@ -1,0 +1,1 @@
+"""What the standards demand, each numbered statement by itself; see statements.py."""
