@@ -131,6 +131,7 @@ class Connection:
             size |= (digit & 0x7F) << shift
             shift += 7
             if digit < 0x80:
+                assert digit or shift == 7, "a Remaining Length of more bytes than it needs"
                 return first[0], self._take(size)
 
     def expect(self, first):
