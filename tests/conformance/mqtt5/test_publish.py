@@ -3,6 +3,7 @@
 import pytest
 
 import wire
+from conformance.client import Client
 from conformance.statements import covers
 from properties import properties
 from wire import MQTT_5, PUBACK, PUBLISH, PUBREC, PUBREL, packet, string
@@ -74,7 +75,7 @@ def test_no_topic_and_no_alias(connect, qos):
 def test_mqtt_3_3_2_3_the_topic_matches(connect, topic):
     """Every subscription that matches gets it, no other does, and the topic is the one that was published."""
     matching = [f"{topic}/a/b", f"{topic}/+/b", f"{topic}/a/+", f"{topic}/#", f"{topic}/a/#", f"{topic}/a/b/#",
-                f"+/a/b", "#", f"{topic}/+/+", f"+/+/b"]
+                "+/a/b", "#", f"{topic}/+/+", "+/+/b"]
     others = [f"{topic}/a", f"{topic}/a/b/c", f"{topic}/+", f"{topic}/a/b/+", f"{topic}/b/#", f"{topic}", f"/{topic}/a/b",
               f"{topic}/A/b", "+", "+/+"]
     wanted, unwanted, publisher = [connect() for _ in matching], [connect() for _ in others], connect()
@@ -117,7 +118,6 @@ def test_mqtt_3_3_2_4_the_indicator_of_bytes(connect, topic):
 
 
 def test_properties_are_not_for_clients_of_3_1_1(connect, broker, topic):
-    from conformance.client import Client
     old = Client(broker.port, wire.MQTT_3_1_1, "old").connect()
     old.subscribe(topic, qos=1)
     connect().publish(topic, "x", qos=1, content_type="text", user_property=("a", "b"))
