@@ -45,7 +45,7 @@ SIZES = {"b": 1, "h": 2, "i": 4}
 
 
 def properties(**values):
-    """Encodes properties, without their length, in the order they are given in; a list is one property for each item."""
+    """Encodes properties, without their length, in their order; a list is one property for each item."""
     encoded = b""
     for name, value in values.items():
         identifier, form, _ = TABLE[name]

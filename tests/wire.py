@@ -102,7 +102,7 @@ class Connection:
 
     def __init__(self, port, *said, host="127.0.0.1", seconds=20):
         self.socket = socket.create_connection((host, port), timeout=seconds)
-        self.ahead = b""
+        self.ahead = bytearray()
         for data in said:
             self.send(data)
 
@@ -142,7 +142,7 @@ class Connection:
 
     def until_closed(self):
         """Everything the broker still says before it closes the connection, which it must do in time."""
-        rest = self.ahead
+        rest = bytes(self.ahead)
         with suppress(ConnectionResetError, BrokenPipeError):
             while data := self.socket.recv(65536):
                 rest += data
@@ -162,7 +162,8 @@ class Connection:
             if not data:
                 return b""
             self.ahead += data
-        taken, self.ahead = self.ahead[:count], self.ahead[count:]
+        taken = bytes(self.ahead[:count])
+        del self.ahead[:count]
         return taken
 
 

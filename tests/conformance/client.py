@@ -6,8 +6,8 @@ from itertools import count
 import wire
 from conformance.packet import NAMES, decode
 from properties import TABLE, properties
-from wire import (AUTH, CONNACK, DISCONNECT, MQTT_3_1_1, MQTT_5, PING, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL,
-                  SUBACK, UNSUBACK)
+from wire import (AUTH, CONNACK, DISCONNECT, MQTT_3_1_1, MQTT_5, PING, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC,
+                  PUBREL, SUBACK, UNSUBACK)
 
 ANSWERS = {1: PUBACK, 2: PUBREC}
 
@@ -101,7 +101,7 @@ class Client(wire.Connection):
         return [packet.payload for packet in self.messages()]
 
     def expect_closed(self, *reasons):
-        """The broker closes the connection. In 5.0, if reasons are given, it says one of them first; 3.x has no way to."""
+        """The broker closes the connection. In 5.0, if reasons are given, it says one of them first; 3.x cannot."""
         packet = self.receive_packet()
         if reasons and self.level == MQTT_5:
             assert packet, f"closed without a DISCONNECT of reason {_hex(reasons)}"

@@ -3,8 +3,8 @@
 `statements.tsv` has a line for each: version, number, whom it binds (server, client, both), what it means in our own
 words, and for the few that no test can show from outside, why not.
 
-A test named `test_mqtt_3_1_2_24_...` in `mqtt5/` shows [MQTT-3.1.2-24] of MQTT 5.0, one in `mqtt311/` that of 3.1.1. One
-that shows others too says so: `@covers("3.1.2-25", "3.1.2-26")`."""
+A test named `test_mqtt_3_1_2_24_...` in `mqtt5/` shows [MQTT-3.1.2-24] of MQTT 5.0, one in `mqtt311/` that of 3.1.1.
+One that shows others too says so: `@covers("3.1.2-25", "3.1.2-26")`."""
 
 import importlib
 import re

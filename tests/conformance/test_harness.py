@@ -77,7 +77,8 @@ def test_every_property_is_written_and_read():
 @pytest.mark.parametrize("level, first, body", [
     (MQTT_5, CONNACK | 1, b"\0\0\0"), (MQTT_5, CONNACK, b"\2\0\0"), (MQTT_5, CONNACK, b"\1\x80\0"),
     (MQTT_5, CONNACK, b"\0\1\0"), (MQTT_3_1_1, CONNACK, b"\0\6"), (MQTT_5, CONNACK, b"\0\0\0x"),
-    (MQTT_5, CONNACK, b"\0\0\x80\0"), (MQTT_5, CONNACK, b"\0\0\6\x22\0\1\x22\0\1"), (MQTT_5, CONNACK, b"\0\0\3\x23\0\1"),
+    (MQTT_5, CONNACK, b"\0\0\x80\0"), (MQTT_5, CONNACK, b"\0\0\6\x22\0\1\x22\0\1"),
+    (MQTT_5, CONNACK, b"\0\0\3\x23\0\1"),
     (MQTT_5, PUBLISH | 6, string("t") + b"\0\1\0"), (MQTT_5, PUBLISH | 8, string("t") + b"\0"),
     (MQTT_5, PUBLISH, string("a/#") + b"\0"), (MQTT_5, PUBLISH, string("") + b"\0"),
     (MQTT_5, PUBLISH, string("a\0") + b"\0"), (MQTT_5, PUBLISH | 2, string("t") + b"\0\0\0"),

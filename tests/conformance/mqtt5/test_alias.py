@@ -173,3 +173,25 @@ def test_wire_of_an_alias(connect, topic):
     client.subscribe(topic)
     client.send(wire.publish("", b"z", level=MQTT_5, properties=b"\x23\0\1"))
     assert [message.payload for message in client.rest()] == [b"z"]
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+@covers("3.1.2-25")
+def test_an_alias_keeps_no_message_out(connect, topic, qos):
+    """A message that is as large as the client takes is sent without an alias, or with one if that makes it smaller."""
+    maximum = 200
+    client, publisher = connect(topic_alias_maximum=5, maximum_packet_size=maximum), connect()
+    client.subscribe(topic, qos=qos)
+    head = len(wire.publish(topic, b"", qos, level=MQTT_5)) + 1
+    for size in range(maximum - head - 4, maximum - head + 1):
+        publisher.publish(topic, bytes(size), qos)
+        assert [len(message.payload) for message in client.messages()] == [size]
+
+
+def test_an_alias_of_a_payload_that_is_refused_counts(connect, topic):
+    client = connect()
+    client.subscribe(topic)
+    client.send_publish(topic, b"\xff", qos=1, identifier=1, topic_alias=1, payload_format_indicator=1)
+    client.expect(PUBACK, identifier=1, reason=0x99)
+    client.publish("", "x", topic_alias=1)
+    assert client.payloads() == [b"x"]

@@ -107,7 +107,8 @@ def test_receive_maximum_is_as_announced(connect, topic):
 def test_qos_1_counts_as_long_as_it_is_unacknowledged(connect, topic):
     """The broker acknowledges at once, so any number may be sent in a row."""
     client = connect()
-    client.send(b"".join(wire.publish(topic, b"x", 1, identifier=number, level=wire.MQTT_5) for number in range(1, 101)))
+    client.send(b"".join(wire.publish(topic, b"x", 1, identifier=number, level=wire.MQTT_5)
+                         for number in range(1, 101)))
     for number in range(1, 101):
         client.expect(PUBACK, identifier=number)
 

@@ -5,11 +5,12 @@ import pytest
 import wire
 from conformance.statements import covers
 from properties import properties
-from wire import (AUTH, CONNACK, CONNECT, DISCONNECT, MQTT_5, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL,
-                  SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, packet, string)
+from wire import (AUTH, CONNACK, CONNECT, DISCONNECT, MQTT_5, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC,
+                  PUBREL, SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, packet, string)
 
-ILL_FORMED = {"a lone byte": b"a\xff", "a surrogate": b"\xed\xa0\x80", "both halves of a pair": b"\xed\xa0\xbd\xed\xb8\x80",
-              "overlong": b"\xc0\xaf", "cut short": b"\xe2\x82", "above U+10FFFF": b"\xf4\x90\x80\x80"}
+ILL_FORMED = {"a lone byte": b"a\xff", "a surrogate": b"\xed\xa0\x80",
+              "both halves of a pair": b"\xed\xa0\xbd\xed\xb8\x80", "overlong": b"\xc0\xaf", "cut short": b"\xe2\x82",
+              "above U+10FFFF": b"\xf4\x90\x80\x80"}
 
 
 def with_string(bad):
@@ -218,22 +219,18 @@ def test_mqtt_4_13_1_1_no_property_length(connect, said):
     client.expect_closed(0x81)
 
 
-def encoded(**values):
-    return properties(**values)
-
-
 PROPERTY_ERRORS = {
     # Unknown, elsewhere, cut short: malformed. Twice, or a value that is not allowed: a Protocol Error.
-    "unknown": (b"\x7f\0", 0x81), "of CONNECT": (encoded(receive_maximum=5), 0x81),
-    "of a will": (encoded(will_delay_interval=5), 0x81), "of CONNACK": (encoded(maximum_qos=1), 0x81),
+    "unknown": (b"\x7f\0", 0x81), "of CONNECT": (properties(receive_maximum=5), 0x81),
+    "of a will": (properties(will_delay_interval=5), 0x81), "of CONNACK": (properties(maximum_qos=1), 0x81),
     "cut short": (b"\x02\0\0\0", 0x81), "a string cut short": (b"\x03\0\5ab", 0x81),
-    "payload format twice": (encoded(payload_format_indicator=[0, 0]), 0x82),
-    "expiry twice": (encoded(message_expiry_interval=[9, 9]), 0x82),
-    "content type twice": (encoded(content_type=["a", "a"]), 0x82),
-    "response topic twice": (encoded(response_topic=["a", "a"]), 0x82),
-    "correlation data twice": (encoded(correlation_data=[b"a", b"a"]), 0x82),
-    "alias twice": (encoded(topic_alias=[1, 1]), 0x82),
-    "payload format 2": (encoded(payload_format_indicator=2), 0x82),
+    "payload format twice": (properties(payload_format_indicator=[0, 0]), 0x82),
+    "expiry twice": (properties(message_expiry_interval=[9, 9]), 0x82),
+    "content type twice": (properties(content_type=["a", "a"]), 0x82),
+    "response topic twice": (properties(response_topic=["a", "a"]), 0x82),
+    "correlation data twice": (properties(correlation_data=[b"a", b"a"]), 0x82),
+    "alias twice": (properties(topic_alias=[1, 1]), 0x82),
+    "payload format 2": (properties(payload_format_indicator=2), 0x82),
 }
 
 

@@ -1,4 +1,4 @@
-"""PUBLISH (section 3.3): flags, what is passed on, overlapping subscriptions; retained messages are in test_retain.py."""
+"""PUBLISH (section 3.3): flags, what is passed on, overlapping subscriptions; test_retain.py has retained messages."""
 
 import pytest
 
@@ -76,8 +76,8 @@ def test_mqtt_3_3_2_3_the_topic_matches(connect, topic):
     """Every subscription that matches gets it, no other does, and the topic is the one that was published."""
     matching = [f"{topic}/a/b", f"{topic}/+/b", f"{topic}/a/+", f"{topic}/#", f"{topic}/a/#", f"{topic}/a/b/#",
                 "+/a/b", "#", f"{topic}/+/+", "+/+/b"]
-    others = [f"{topic}/a", f"{topic}/a/b/c", f"{topic}/+", f"{topic}/a/b/+", f"{topic}/b/#", f"{topic}", f"/{topic}/a/b",
-              f"{topic}/A/b", "+", "+/+"]
+    others = [f"{topic}/a", f"{topic}/a/b/c", f"{topic}/+", f"{topic}/a/b/+", f"{topic}/b/#", f"{topic}",
+              f"/{topic}/a/b", f"{topic}/A/b", "+", "+/+"]
     wanted, unwanted, publisher = [connect() for _ in matching], [connect() for _ in others], connect()
     for client, topic_filter in zip(wanted + unwanted, matching + others):
         client.subscribe(topic_filter)
@@ -298,3 +298,11 @@ def test_unacknowledged_is_not_unsent(connect, topic):
     client.answer(PUBREC, 1234)
     client.release(1234)
     client.message(payload=b"x")
+
+
+def test_empty_properties_are_passed_on(connect, topic):
+    """A property without content is there all the same."""
+    client, empty = connect(), {"content_type": "", "correlation_data": b"", "user_property": [("", "")]}
+    client.subscribe(topic)
+    client.publish(topic, "", **empty)
+    assert client.expect(PUBLISH, payload=b"").properties == empty

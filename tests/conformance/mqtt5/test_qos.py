@@ -266,3 +266,42 @@ def test_a_flow_of_several_messages_at_once(connect, topic, subscriber):
     for identifier in answers[PUBREC]:
         client.release(identifier)
     assert client.rest() == []
+
+
+def test_mqtt_3_1_2_4_a_clean_start_forgets_what_was_received(connect, subscriber, topic):
+    """An identifier of QoS 2 that was not released means a new message in a new Session."""
+    client = connect(**KEPT)
+    client.send_publish(topic, "1", qos=2, identifier=7)
+    client.expect(PUBREC, identifier=7)
+    client.lose()
+    client = connect(client.identifier, clean=True)
+    client.send_publish(topic, "2", qos=2, identifier=7)
+    client.expect(PUBREC, identifier=7)
+    client.release(7)
+    assert subscriber.payloads() == [b"1", b"2"]
+
+
+def test_a_pubrel_that_says_not_found(connect, subscriber, topic):
+    """A Client that has lost its state: answered, and the identifier is free."""
+    client = connect()
+    for payload in ("1", "2"):
+        client.send_publish(topic, payload, qos=2, identifier=7)
+        client.expect(PUBREC, identifier=7)
+        client.send_ack(PUBREL, 7, 0x92)
+        client.expect(PUBCOMP, identifier=7)
+    assert subscriber.payloads() == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+@covers("3.1.4-3")
+def test_mqtt_4_4_0_1_again_to_one_who_takes_over(connect, subscriber, topic, qos):
+    """The connection need not have been lost first."""
+    publisher = connect()
+    publisher.publish(topic, "1", qos)
+    first = subscriber.expect(PUBLISH, dup=False)
+    second = connect(subscriber.identifier, clean=False, **KEPT)
+    subscriber.expect_closed(0x8E)
+    publisher.publish(topic, "2", qos)
+    second.message(payload=b"1", dup=True, identifier=first.identifier)
+    second.message(payload=b"2", dup=False)
+    assert second.rest() == []

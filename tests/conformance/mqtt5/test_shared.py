@@ -41,8 +41,8 @@ def test_mqtt_4_8_2_1_a_share_name_of_no_character(connect, bad):
         assert client.receive_packet() is None
 
 
-@pytest.mark.parametrize("bad", ["$share/crew", "$share/crew/", "$share/cr+w/t", "$share/+/t", "$share/#/t", "$share/cr#w/t",
-                                 "$share/#", "$share/crew/a#", "$share/crew/a/#/b", "$share/crew/a+"])
+@pytest.mark.parametrize("bad", ["$share/crew", "$share/crew/", "$share/cr+w/t", "$share/+/t", "$share/#/t",
+                                 "$share/cr#w/t", "$share/#", "$share/crew/a#", "$share/crew/a/#/b", "$share/crew/a+"])
 def test_mqtt_4_8_2_2_what_is_no_shared_subscription(connect, bad):
     client = connect()
     client.send_subscribe(bad)

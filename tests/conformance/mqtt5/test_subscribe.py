@@ -11,7 +11,8 @@ TOO_DEEP = "/".join("x" * 300)
 
 
 @pytest.mark.parametrize("said", [
-    pytest.param(packet(SUBSCRIBE | 2), id="nothing"), pytest.param(packet(SUBSCRIBE | 2, b"\0"), id="half an identifier"),
+    pytest.param(packet(SUBSCRIBE | 2), id="nothing"),
+    pytest.param(packet(SUBSCRIBE | 2, b"\0"), id="half an identifier"),
     pytest.param(packet(SUBSCRIBE | 2, b"\0\1\0\0\5ab"), id="a filter cut short"),
     pytest.param(packet(SUBSCRIBE | 2, b"\0\1\0" + string("t")), id="no options"),
     pytest.param(packet(SUBSCRIBE | 2, b"\0\1\0" + string("t") + b"\0" + string("u")), id="no options for the second"),

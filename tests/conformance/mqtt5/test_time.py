@@ -1,4 +1,4 @@
-"""What happens when time has passed, of sessions and messages. A second is the least that can be said, and is waited for."""
+"""What happens when time has passed, of sessions and messages: a second is the least that can be said."""
 
 import pytest
 

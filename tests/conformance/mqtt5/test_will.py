@@ -149,8 +149,8 @@ def test_mqtt_3_1_2_14_a_will_that_is_not_retained(connect, heir, topic):
 @covers("3.3.2-4", "3.3.2-15", "3.3.2-16", "3.3.2-17", "3.3.2-18", "3.3.2-20")
 def test_mqtt_3_1_3_10_properties_of_the_will(connect, heir, topic):
     passed_on = {
-        "payload_format_indicator": 1, "content_type": "text/plain", "response_topic": "answers", "correlation_data": b"\0\1",
-        "user_property": [("z", "1"), ("a", "2"), ("z", "3"), ("", ""), ("z", "1")]}
+        "payload_format_indicator": 1, "content_type": "text/plain", "response_topic": "answers",
+        "correlation_data": b"\0\1", "user_property": [("z", "1"), ("a", "2"), ("z", "3"), ("", ""), ("z", "1")]}
     connect(will=(topic, b"gone"), will_properties=properties(**passed_on, will_delay_interval=0)).lose()
     assert heir.expect(PUBLISH, payload=b"gone").properties == passed_on
 
@@ -200,3 +200,10 @@ def test_a_will_larger_than_the_heir_takes(connect, topic):
     heir.subscribe(topic)
     connect(will=(topic, bytes(100))).lose()
     assert heir.rest() == []
+
+
+def test_a_will_that_is_not_the_text_it_claims(dial, topic):
+    """Refused with its CONNECT (section 3.1.3.2.3)."""
+    client = dial()
+    client.send_connect(will=(topic, b"\xff"), will_properties=properties(payload_format_indicator=1))
+    client.expect_refused(0x99)
