@@ -139,3 +139,18 @@ def test_many_at_once_from_a_client_that_waits(connect, topic):
         for number in range(maximum):
             client.expect(PUBCOMP, identifier=number + 1)
     assert len(subscriber.rest()) == 10 * maximum
+
+
+def test_mqtt_3_3_4_10_pubrel_is_not_delayed(connect, topic):
+    """All that are owed go again at once, however few messages the Client takes at a time."""
+    client, publisher = connect(**KEPT), connect()
+    client.subscribe(topic, qos=2)
+    for number in range(5):
+        publisher.publish(topic, str(number), qos=2)
+    identifiers = [message.identifier for message in client.rest()]
+    for identifier in identifiers:
+        client.send_ack(PUBREC, identifier)
+    assert [packet.kind for packet in client.rest()] == [PUBREL] * 5
+    client.lose()
+    client = connect(client.identifier, clean=False, receive_maximum=2)
+    assert [(packet.kind, packet.identifier) for packet in client.rest()] == [(PUBREL, one) for one in identifiers]

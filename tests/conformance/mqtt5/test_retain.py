@@ -185,3 +185,30 @@ def test_retained_messages_come_before_later_ones(connect, topic):
     client.subscribe(topic)
     publisher.publish(topic, "2")
     assert client.payloads() == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("qos", [1, 2])
+@covers("3.8.4-4")
+def test_mqtt_3_3_1_9_again_while_the_first_are_under_way(connect, topic, qos):
+    """After the second SUBSCRIBE every one of them comes, those that came for the first one too."""
+    client, publisher = connect(receive_maximum=1), connect()
+    for number in range(3):
+        publisher.publish(f"{topic}/{number}", str(number), qos=2, retain=True)
+    client.subscribe(f"{topic}/#", qos=qos)
+    [first] = client.rest()
+    client.subscribe(f"{topic}/#", qos=qos)
+    client.acknowledge(first)
+    assert {message.payload for message in client.messages()} == {b"0", b"1", b"2"}
+
+
+def test_many_retained_messages_and_a_later_one(connect, topic):
+    """The later one of a topic does not overtake the retained one that still waits."""
+    client, publisher = connect(receive_maximum=2), connect()
+    for number in range(60):
+        publisher.publish(f"{topic}/{number}", "retained", qos=1, retain=True)
+    client.subscribe(f"{topic}/+", qos=1)
+    for number in range(60):
+        publisher.publish(f"{topic}/{number}", "later", qos=number % 2)
+    found = client.messages()
+    for number in range(60):
+        assert [one.payload for one in found if one.topic == f"{topic}/{number}"] == [b"retained", b"later"]

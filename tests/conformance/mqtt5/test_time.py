@@ -39,13 +39,13 @@ def test_mqtt_3_1_2_8_will_delay(connect, topic):
     """Published when the delay is over, not before, and once."""
     heir = connect()
     heir.subscribe(topic)
-    testator = connect(will=(topic, "late"), will_properties=properties(will_delay_interval=1), **KEPT)
+    testator = connect(will=(topic, "late"), will_properties=properties(will_delay_interval=2), **KEPT)
     clock = Clock()
     testator.lose()
-    clock.wait(0.8)
+    clock.wait(1.2)
     assert heir.rest() == []
     heir.expect(PUBLISH, payload=b"late")
-    assert 0.9 < clock.passed() < 3
+    assert 1.9 < clock.passed() < 8
     again = connect(testator.identifier, clean=False)
     assert again.connack.session_present is True
     again.lose()
@@ -59,7 +59,7 @@ def test_mqtt_3_1_2_8_the_session_ends_before_the_will_delay(connect, topic):
     connect(will=(topic, "early"), will_properties=properties(will_delay_interval=300),
             session_expiry_interval=1).lose()
     heir.expect(PUBLISH, payload=b"early")
-    assert 0.9 < clock.passed() < 3
+    assert 0.9 < clock.passed() < 8
 
 
 def test_mqtt_3_1_3_9_back_within_the_will_delay(connect, topic):
@@ -100,7 +100,7 @@ def test_mqtt_3_3_2_5_retained_messages_expire(connect, topic):
     client = connect()
     client.subscribe(f"{topic}/#")
     left = client.message(payload=b"left")
-    assert 8 <= left.properties["message_expiry_interval"] <= 9
+    assert 10 - clock.passed() - 1 <= left.properties["message_expiry_interval"] <= 9
     assert client.rest() == []
 
 
