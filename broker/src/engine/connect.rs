@@ -362,11 +362,8 @@ impl Engine {
         session.ends_at = None;
         session.will_at = None; // [MQTT-3.1.3-9]
         session.will = will;
-        session.sent = 0;
-        session.window = self
-            .limits
-            .max_inflight
-            .min(properties.receive_maximum().unwrap_or(u16::MAX));
+        let window = properties.receive_maximum().unwrap_or(u16::MAX);
+        session.resume(self.limits.max_inflight.min(window));
         self.set_session_deadline(session_key);
         self.note_arrival(now, session_key);
         keep_alive

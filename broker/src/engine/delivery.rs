@@ -8,6 +8,7 @@ use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode, Version}
 use super::aliases::Alias;
 use super::connection::{Connection, ConnectionKey, Outbox};
 use super::deadlines::Due;
+use super::edges::ROOT;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
 use super::session::{Awaiting, Delivery, Extra, Queued, SessionKey};
@@ -256,7 +257,7 @@ impl Engine {
             message: Rc::clone(stored.get_or_insert_with(|| Message::store(passing, now, account))),
             qos,
             retain,
-            replayed: false,
+            replay: ROOT,
             extra: Extra::new(identifiers, target.share),
         };
         let Some(key) = session.connection else {
@@ -372,7 +373,7 @@ impl Engine {
             }
             let (version, max_len) = (connection.version, connection.max_packet_size);
             if let Some(sent) = session.in_flight.get(session.sent) {
-                if session.sent >= usize::from(session.window) {
+                if sent.awaiting != Awaiting::Comp && session.sent >= usize::from(session.window) {
                     return;
                 }
                 session.sent += 1;
@@ -438,7 +439,7 @@ impl Engine {
             let passing = delivery.message.passing(now);
             let alias = match connection.sent_aliases.find(passing.topic) {
                 // A replay would use the numbers up for topics that may never come again.
-                Alias::New(_) if delivery.replayed => Alias::None,
+                Alias::New(_) if delivery.is_replayed() => Alias::None,
                 alias => alias,
             };
             let own = Own {

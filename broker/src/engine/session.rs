@@ -10,7 +10,7 @@ use mqtt::{PacketIdentifier, QoS};
 use settings::Drops;
 
 use super::connection::ConnectionKey;
-use super::edges::NodeKey;
+use super::edges::{NodeKey, ROOT};
 use super::message::{Account, Charge, Message};
 use super::subscriptions::Share;
 
@@ -36,8 +36,9 @@ pub(crate) struct Delivery {
     pub(crate) qos: QoS,
     /// The RETAIN flag to send.
     pub(crate) retain: bool,
-    /// Sent because of a new subscription: does not count against the limits of the queue.
-    pub(crate) replayed: bool,
+    /// The node of the new subscription that it is sent for, [`ROOT`] for none: a replay does not count against the limits of
+    /// the queue.
+    pub(crate) replay: NodeKey,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -77,8 +78,13 @@ impl Delivery {
         size_of::<Delivery>() + self.extra.as_deref().map_or(0, extra)
     }
 
+    /// Whether it is sent because of a new subscription.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.replay != ROOT
+    }
+
     fn is_unordered(&self) -> bool {
-        self.replayed || self.qos == QoS::AtMostOnce
+        self.is_replayed() || self.qos == QoS::AtMostOnce
     }
 }
 
@@ -223,6 +229,20 @@ impl Session {
             .position(|sent| sent.identifier == identifier)
     }
 
+    /// The client is back, and takes so many messages at a time. All that is in flight is sent again in its order; what the
+    /// window does not hold waits, but for what is to be released: no window holds that back [MQTT-3.3.4-10].
+    pub(crate) fn resume(&mut self, window: u16) {
+        self.window = window;
+        self.sent = 0;
+        let held = self.in_flight.len().min(window.into());
+        let (released, published): (Vec<_>, Vec<_>) = self
+            .in_flight
+            .drain(held..)
+            .partition(|sent| sent.awaiting == Awaiting::Comp);
+        self.in_flight.extend(released);
+        self.in_flight.extend(published);
+    }
+
     /// Notes a message as sent; `delivery` is kept only where it can be sent again.
     pub(crate) fn push_in_flight(
         &mut self,
@@ -292,7 +312,7 @@ impl Session {
         max_bytes: Option<u64>,
         drops: Drops,
     ) -> Queued {
-        if delivery.replayed {
+        if delivery.is_replayed() {
             self.push(delivery);
             return Queued::Kept;
         }
@@ -328,7 +348,7 @@ impl Session {
     fn push(&mut self, delivery: Delivery) {
         self.charge.add(delivery.cost());
         self.unordered += u32::from(delivery.is_unordered());
-        if delivery.replayed {
+        if delivery.is_replayed() {
             self.replayed += 1;
         } else {
             self.queued += 1;
@@ -337,23 +357,24 @@ impl Session {
         self.queue.push_back(delivery);
     }
 
-    /// Notes that the Retained Messages of a subscription are about to be queued. False if they are already: then they
-    /// come anyway.
-    pub(crate) fn begin_replay(&mut self, node: NodeKey) -> bool {
+    /// Notes that the Retained Messages of a subscription are about to be queued. What still waits of an earlier time goes,
+    /// since all are sent again [MQTT-3.8.4-4].
+    pub(crate) fn begin_replay(&mut self, node: NodeKey) {
         if self.replayed == 0 {
             self.replaying = Vec::new();
         }
-        let new = !self.replaying.contains(&node);
-        if new {
+        if self.replaying.contains(&node) {
+            let taken: Vec<_> = self.queue.iter().map(|one| one.replay == node).collect();
+            self.take_queued(&taken);
+        } else {
             self.replaying.push(node);
         }
-        new
     }
 
     fn account_for_removal(&mut self, delivery: &Delivery) {
         self.charge.remove(delivery.cost());
         self.unordered -= u32::from(delivery.is_unordered());
-        if delivery.replayed {
+        if delivery.is_replayed() {
             self.replayed -= 1;
         } else {
             self.queued -= 1;
@@ -367,7 +388,8 @@ impl Session {
     /// Makes room for a message of this QoS: the oldest goes, but what was acknowledged to its publisher does not go
     /// for one of QoS 0, nor while there is one of QoS 0. Returns whether one went.
     pub(crate) fn drop_for(&mut self, qos: QoS) -> bool {
-        let droppable = |delivery: &Delivery| !delivery.replayed && delivery.qos == QoS::AtMostOnce;
+        let droppable =
+            |delivery: &Delivery| !delivery.is_replayed() && delivery.qos == QoS::AtMostOnce;
         let position = match self.queue.front() {
             Some(oldest) if droppable(oldest) => Some(0),
             _ if self.unordered > 0 => self.queue.iter().position(droppable),
@@ -376,7 +398,7 @@ impl Session {
         let oldest = || {
             self.queue
                 .front()
-                .is_some_and(|oldest| !oldest.replayed)
+                .is_some_and(|oldest| !oldest.is_replayed())
                 .then_some(0)
         };
         let position = position.or_else(|| (qos > QoS::AtMostOnce).then(oldest).flatten());
@@ -408,7 +430,11 @@ impl Session {
 
     /// Whether [`Session::drop_for`] may find something.
     pub(crate) fn has_droppable(&self) -> bool {
-        self.queued > 0 && self.queue.front().is_some_and(|oldest| !oldest.replayed)
+        self.queued > 0
+            && self
+                .queue
+                .front()
+                .is_some_and(|oldest| !oldest.is_replayed())
     }
 
     /// Bytes of messages that wait, as far as they count.
@@ -505,7 +531,7 @@ mod tests {
             message,
             qos,
             retain: false,
-            replayed: false,
+            replay: ROOT,
             extra: None,
         }
     }
@@ -581,7 +607,7 @@ mod tests {
         let mut session = session();
         session.enqueue(
             Delivery {
-                replayed: true,
+                replay: 1,
                 ..delivery(b"r")
             },
             Some(1),

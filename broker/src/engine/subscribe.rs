@@ -83,9 +83,8 @@ impl Engine {
         let properties = properties.as_properties();
         self.reply(key, &Packet::SubAck(SubAck { properties, ..bare }))?;
         for (node, filter, options) in replays {
-            if self.sessions[session as usize].begin_replay(node) {
-                self.replay(now, session, filter, options, identifier);
-            }
+            self.sessions[session as usize].begin_replay(node);
+            self.replay(now, session, (node, filter), options, identifier);
         }
         self.pump(now, session);
         Ok(())
@@ -124,7 +123,7 @@ impl Engine {
         &mut self,
         now: Instant,
         key: SessionKey,
-        filter: TopicFilter<'_>,
+        (node, filter): (NodeKey, TopicFilter<'_>),
         options: SubscriptionOptions,
         identifier: u32,
     ) {
@@ -139,7 +138,7 @@ impl Engine {
                 qos: message.qos().min(options.qos),
                 message,
                 retain: true, // [MQTT-3.3.1-8] of 3.1.1
-                replayed: true,
+                replay: node,
                 extra: match identifier {
                     0 => None,
                     identifier => Extra::new(&[identifier], None),

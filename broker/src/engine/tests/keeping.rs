@@ -335,7 +335,7 @@ fn a_live_message_does_not_overtake_the_retained_one() {
 }
 
 #[test]
-fn a_replay_under_way_is_not_begun_again() {
+fn a_replay_takes_the_place_of_what_waits_of_an_earlier_one() {
     let mut house = House::new();
     let terms = Terms {
         properties: vec![Property::ReceiveMaximum(1)],
@@ -353,7 +353,44 @@ fn a_replay_under_way_is_not_begun_again() {
         );
     }
     let session = &house.engine.sessions[house.engine.find_session("s").unwrap() as usize];
-    assert_eq!(session.queue_len() + session.in_flight.len(), 10);
+    // All of them wait once [MQTT-3.8.4-4], behind the one that was on its way at the first time.
+    assert_eq!((session.queue_len(), session.in_flight.len()), (10, 1));
+}
+
+#[test]
+fn no_window_holds_back_what_is_to_be_released() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V3());
+    let subscriber = house.client("s", &KEPT());
+    house.subscribe(subscriber, &[("t", options(Q2))], &[]);
+    for id in 1..=5 {
+        house.publish(publisher, "t", &[b'0' + id], Q2, id.into());
+        house.ack(publisher, AckType::PubRel, id.into());
+    }
+    house.read(subscriber);
+    for id in [2, 4, 5] {
+        house.ack(subscriber, AckType::PubRec, id);
+    }
+    house.lose(subscriber);
+    let narrow = Terms {
+        properties: vec![
+            Property::ReceiveMaximum(1),
+            Property::SessionExpiryInterval(3600),
+        ],
+        ..KEPT()
+    };
+    let (subscriber, answer) = house.connect("s", &narrow);
+    let lines: Vec<_> = answer.lines().skip(1).collect();
+    let one = "PUBLISH t \"1\" q2 #1 dup";
+    assert_eq!(lines, [one, "PUBREL #2 00", "PUBREL #4 00", "PUBREL #5 00"]);
+    for id in [2, 4, 5] {
+        assert_eq!(house.ack(subscriber, AckType::PubComp, id), "");
+    }
+    assert_eq!(house.ack(subscriber, AckType::PubRec, 1), "PUBREL #1 00");
+    assert_eq!(
+        house.ack(subscriber, AckType::PubComp, 1),
+        "PUBLISH t \"3\" q2 #3 dup"
+    );
 }
 
 #[test]
