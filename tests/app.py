@@ -54,6 +54,17 @@ def processes_of(path):
     return found
 
 
+def observe(root):
+    """What the broker below this root directory says about itself, or nothing while there is none."""
+    try:
+        with socket.socket(socket.AF_UNIX) as observer:
+            observer.settimeout(10)
+            observer.connect(str(root / "var/run/mqtt_broker.sock"))
+            return json.loads(observer.makefile().read())
+    except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, json.JSONDecodeError):
+        return None
+
+
 class App(Website):
     """The app on the router whose files are below `root`."""
 
@@ -86,13 +97,7 @@ class App(Website):
 
     def observe(self):
         """What the broker says about itself, or nothing while there is none."""
-        try:
-            with socket.socket(socket.AF_UNIX) as observer:
-                observer.settimeout(10)
-                observer.connect(str(self.root / "var/run/mqtt_broker.sock"))
-                return json.loads(observer.makefile().read())
-        except (FileNotFoundError, ConnectionRefusedError, ConnectionResetError, json.JSONDecodeError):
-            return None
+        return observe(self.root)
 
     def worker(self):
         """The process that serves clients."""

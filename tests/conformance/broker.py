@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 
-from app import quoted
+from app import observe, quoted
 from router import Port, scratch_root
 from waiting import until
 
@@ -54,3 +54,7 @@ class Broker:
         assert self.process.poll() is None, (self.root / "log").read_text()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def observe(self):
+        """What the broker says about itself."""
+        return observe(self.root)
