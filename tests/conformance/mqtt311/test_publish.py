@@ -4,7 +4,10 @@ import pytest
 
 import wire
 from conformance.statements import covers
-from wire import PING, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, packet, string
+from wire import MQTT_3_1, MQTT_3_1_1, PING, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, packet, string
+
+# What is tested here holds in 3.1 as well.
+pytestmark = pytest.mark.parametrize("level", [MQTT_3_1_1, MQTT_3_1])
 
 
 @pytest.fixture

@@ -4,10 +4,13 @@ import pytest
 
 import wire
 from conformance.statements import covers
-from wire import (DISCONNECT, PING, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
-                  UNSUBACK, UNSUBSCRIBE, packet)
+from wire import (DISCONNECT, MQTT_3_1, MQTT_3_1_1, PING, PINGREQ, PINGRESP, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL,
+                  SUBACK, SUBSCRIBE, UNSUBACK, UNSUBSCRIBE, packet)
 
 REFUSED = 0x80
+
+# What is tested here holds in 3.1 as well.
+pytestmark = pytest.mark.parametrize("level", [MQTT_3_1_1, MQTT_3_1])
 
 
 @pytest.fixture
