@@ -16,8 +16,8 @@ SETTINGS = {"ENABLED": 1, "LOG_LEVEL": "info", "CONNECT_RATE": 0}
 class Broker:
     """The process, as long as the context lasts. It must live until it is told to end, and end well."""
 
-    def __init__(self, program, **settings):
-        self.program, self.settings = program, settings
+    def __init__(self, program, preexec_fn=None, **settings):
+        self.program, self.preexec_fn, self.settings = program, preexec_fn, settings
 
     def __enter__(self):
         self.root, self.reserved = scratch_root(), Port()
@@ -27,7 +27,7 @@ class Broker:
         file.write_text(quoted(SETTINGS | {"PORT": self.port} | self.settings))
         with open(self.root / "log", "wb") as log:
             self.process = subprocess.Popen([self.program, "--root", self.root, file], stdin=subprocess.DEVNULL,
-                                            stdout=log, stderr=log)
+                                            stdout=log, stderr=log, preexec_fn=self.preexec_fn)
         try:
             until(self.is_serving, "the broker serves")
         except BaseException:
