@@ -5,7 +5,8 @@ import pytest
 
 import wire
 from conformance.client import Client
-from wire import (CONNACK, CONNECT, MQTT_3_1, MQTT_3_1_1, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
+from conformance.mqtt311.raw import raw_connect
+from wire import (CONNACK, MQTT_3_1, MQTT_3_1_1, PUBACK, PUBCOMP, PUBLISH, PUBREC, PUBREL, SUBACK, SUBSCRIBE,
                   UNSUBACK, UNSUBSCRIBE, packet, string)
 
 DUP = 0x08
@@ -17,17 +18,17 @@ def level():
     return MQTT_3_1
 
 
-def raw_connect(flags, payload, name="MQIsdp", level=MQTT_3_1):
-    return packet(CONNECT, string(name) + bytes([level, flags]) + b"\0\x3c" + payload)
+def connect_3_1(flags, payload, name="MQIsdp", level=MQTT_3_1):
+    return raw_connect(flags, payload, name, level)
 
 
 def test_name_and_level_of_3_1(dial):
     client = dial()
-    client.send(raw_connect(0x02, string("a")))
+    client.send(connect_3_1(0x02, string("a")))
     client.expect(CONNACK, reason=0)
     for name, number in (("MQTT", 3), ("MQIsdp", 4), ("MQIsdp", 5), ("MQIsdp", 2)):
         client = dial()
-        client.send(raw_connect(0x02, string("a"), name, number))
+        client.send(connect_3_1(0x02, string("a"), name, number))
         client.expect_refused(1)
 
 
@@ -66,13 +67,13 @@ def test_names_that_the_flags_promise_may_be_missing(dial):
     """The end of the packet overrules the flags for user name and password (3.1, "User name and password flags")."""
     for flags, payload in ((0x82, b""), (0xC2, b""), (0xC2, string("user"))):
         client = dial()
-        client.send(raw_connect(flags, string("a") + payload))
+        client.send(connect_3_1(flags, string("a") + payload))
         client.expect(CONNACK, reason=0)
 
 
 def test_a_password_without_a_user_name_closes_the_connection(dial):
     client = dial()
-    client.send(raw_connect(0x42, string("a") + string("password")))
+    client.send(connect_3_1(0x42, string("a") + string("password")))
     client.expect_closed()
 
 
@@ -80,7 +81,7 @@ def test_flags_that_are_not_used_are_not_looked_at(dial):
     """The reserved flag, and those of a Will that is not there."""
     for flags in (0x03, 0x0A, 0x12, 0x22):
         client = dial()
-        client.send(raw_connect(flags, string("a")))
+        client.send(connect_3_1(flags, string("a")))
         client.expect(CONNACK, reason=0)
 
 
