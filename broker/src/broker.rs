@@ -271,7 +271,9 @@ fn memory_total() -> u64 {
 fn raise_descriptor_limit(max_clients: Option<u32>) {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
-    let wanted = max_clients.map_or(1 << 20, |max| u64::from(max) + Listener::SPARE + 32);
+    // Those that make room for others are closed at the end of the turn.
+    let beside = Listener::SPARE + Listener::ACCEPT_A_TURN as u64 + 32;
+    let wanted = max_clients.map_or(1 << 20, |max| u64::from(max) + beside);
     if limit.current.is_none_or(|current| current >= wanted) {
         return;
     }

@@ -154,8 +154,11 @@ pub(crate) fn write(
         return Poll::Pending;
     };
     let cx = Context::from_waker(waker);
-    if engine.verdict(key) == Verdict::CloseNow {
-        return Poll::Ready("closed");
+    match engine.verdict(key) {
+        Verdict::Keep => {}
+        // Nobody will take it.
+        Verdict::CloseWhenWritten => connection.partial = Vec::new(),
+        Verdict::CloseNow => return Poll::Ready("closed"),
     }
     for _ in 0..WRITES_A_TURN {
         let outbox = engine.outbox(key);

@@ -58,7 +58,7 @@ impl Listener {
     /// Connections that the kernel keeps until they are accepted.
     const BACKLOG: i32 = 1024;
     /// Accepted at a time; the connections that are there come first again after that.
-    const ACCEPT_A_TURN: usize = 64;
+    pub(crate) const ACCEPT_A_TURN: usize = 64;
     /// A silent connection is probed after this time, so often, and given up after so many.
     const PROBE_AFTER: Duration = Duration::from_secs(120);
     const PROBE_EVERY: Duration = Duration::from_secs(20);
@@ -364,13 +364,8 @@ fn take_in(broker: &Rc<Broker>, stream: TcpStream, address: IpAddr) {
             .note(Instant::now(), address, reason);
     };
     let full = max_clients.is_some_and(|max| connections >= u64::from(max) + Listener::SPARE);
-    // Whoever has not said CONNECT yet makes room: idle strangers must not shut the port.
-    if full
-        && !broker
-            .engine
-            .borrow_mut()
-            .end_oldest_connecting(Instant::now())
-    {
+    // Whoever is no client makes room: idle strangers must not shut the port.
+    if full && !broker.engine.borrow_mut().make_place(Instant::now()) {
         return refuse(format!(
             "{connections} connections are open, no more may be"
         ));

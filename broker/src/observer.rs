@@ -4,12 +4,15 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::Instant;
 
+use rustix::event::EventfdFlags;
+use rustix::io::Errno;
 use serde::Serialize;
 use settings::Authentication;
 
@@ -55,6 +58,8 @@ struct RefusalLine<'a> {
 pub(crate) struct Observer {
     listener: UnixListener,
     token: Token,
+    /// A descriptor to give up for the answer when there is no other left.
+    spare: Option<OwnedFd>,
 }
 
 impl Observer {
@@ -71,12 +76,17 @@ impl Observer {
         fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
         let token = reactor::register(&listener)?;
-        Ok(Observer { listener, token })
+        let spare = spare();
+        Ok(Observer {
+            listener,
+            token,
+            spare,
+        })
     }
 }
 
 /// The task that answers whoever connects.
-pub(crate) async fn serve(broker: Rc<Broker>, observer: Observer) {
+pub(crate) async fn serve(broker: Rc<Broker>, mut observer: Observer) {
     loop {
         std::future::poll_fn(|cx| reactor::poll_ready(observer.token, Direction::Read, cx)).await;
         match observer.listener.accept() {
@@ -85,6 +95,13 @@ pub(crate) async fn serve(broker: Rc<Broker>, observer: Observer) {
                     log::debug!("status not told: {error}");
                 }
             }
+            // Clients have all descriptors. Who asks why that is must be answered all the same.
+            Err(error)
+                if error.raw_os_error() == Some(Errno::MFILE.raw_os_error())
+                    && observer.spare.take().is_some() =>
+            {
+                continue;
+            }
             Err(error) => {
                 if error.kind() != io::ErrorKind::WouldBlock {
                     log::debug!("status not told: {error}");
@@ -92,7 +109,15 @@ pub(crate) async fn serve(broker: Rc<Broker>, observer: Observer) {
                 reactor::not_ready(observer.token, Direction::Read);
             }
         }
+        if observer.spare.is_none() {
+            observer.spare = spare();
+        }
     }
+}
+
+/// Any descriptor, or none where there is none left.
+fn spare() -> Option<OwnedFd> {
+    rustix::event::eventfd(0, EventfdFlags::CLOEXEC).ok()
 }
 
 /// Writes what fits into the socket's buffer at once; it holds many times the largest snapshot.

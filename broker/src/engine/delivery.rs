@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode, Version};
+use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode};
 
 use super::aliases::Alias;
 use super::connection::{Connection, ConnectionKey, Outbox};
@@ -296,28 +296,14 @@ impl Engine {
             qos,
             identifier,
         };
-        let (version, max_len) = (connection.version, connection.max_packet_size);
-        let outbox = &mut connection.outbox;
-        let body = delivery
-            .as_ref()
-            .map(|delivery| &delivery.message)
-            .filter(|_| large);
-        let aliases = &mut connection.sent_aliases;
         let own = Own {
             identifiers,
-            alias: aliases.find(passing.topic),
+            alias: connection.sent_aliases.find(passing.topic),
         };
-        let sent = if own.is_none() || version != Version::V5 {
-            frames.append(outbox, version, passing, header, max_len, body.cloned())
-        } else {
-            frame::append(outbox, version, passing, header, own, max_len, body)
-        };
-        if !sent {
+        let body = delivery.as_ref().map(|delivery| &delivery.message);
+        if !frame::send(connection, Some(frames), passing, header, own, body) {
             self.stats.dropped.too_large += 1; // [MQTT-3.1.2-25]
             return true;
-        }
-        if let Alias::New(number) = own.alias {
-            aliases.set(passing.topic, number, &mut connection.charge);
         }
         if let Some(identifier) = identifier {
             session.push_in_flight(identifier, qos, delivery.filter(|_| kept));
@@ -371,7 +357,6 @@ impl Engine {
             if !connection.outbox.has_room() {
                 return;
             }
-            let (version, max_len) = (connection.version, connection.max_packet_size);
             if let Some(sent) = session.in_flight.get(session.sent) {
                 if sent.awaiting != Awaiting::Comp && session.sent >= usize::from(session.window) {
                     return;
@@ -400,8 +385,8 @@ impl Engine {
                             identifiers: delivery.identifiers(),
                             alias: Alias::None,
                         };
-                        let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
-                        if frame::append(outbox, version, &passing, header, own, max_len, body) {
+                        let body = Some(&delivery.message);
+                        if frame::send(connection, None, &passing, header, own, body) {
                             self.stats.count_sent(passing.payload.len());
                         } else {
                             let position = session.sent - 1;
@@ -446,16 +431,12 @@ impl Engine {
                 identifiers: delivery.identifiers(),
                 alias,
             };
-            let (outbox, body) = (&mut connection.outbox, Some(&delivery.message));
-            if !frame::append(outbox, version, &passing, header, own, max_len, body) {
+            let body = Some(&delivery.message);
+            if !frame::send(connection, None, &passing, header, own, body) {
                 self.stats.dropped.too_large += 1;
                 continue;
             }
             self.stats.count_sent(passing.payload.len());
-            if let Alias::New(number) = alias {
-                let (aliases, charge) = (&mut connection.sent_aliases, &mut connection.charge);
-                aliases.set(passing.topic, number, charge);
-            }
             if let Some(identifier) = identifier {
                 let qos = delivery.qos;
                 let kept = session.is_persistent() || delivery.share().is_some();

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, ReasonCode, Version};
 
+use super::aliases::SentAliases;
 use super::connection::{ConnectionKey, Identity, Phase};
 use super::deadlines::Due;
 use super::message::Passing;
@@ -30,9 +31,20 @@ impl Engine {
             .is_some_and(|one| one.serial == identity.serial && one.phase == Phase::Connecting)
     }
 
-    /// Makes room for a connection by ending the one that has waited longest with its CONNECT. Returns whether there was
-    /// one.
-    pub(crate) fn end_oldest_connecting(&mut self, now: Instant) -> bool {
+    /// Makes room for a connection: one that was ended and whose client does not go is closed, or the one that has waited
+    /// longest with its CONNECT ended. Returns whether there was one.
+    pub(crate) fn make_place(&mut self, now: Instant) -> bool {
+        while let Some(identity) = self.draining.pop_front() {
+            let connection = self.connections.get_mut(identity.key as usize);
+            if let Some(connection) = connection
+                && connection.serial == identity.serial
+                && connection.phase == Phase::Draining
+            {
+                connection.phase = Phase::Dead;
+                self.touch(identity.key);
+                return true;
+            }
+        }
         while let Some(identity) = self.connecting.pop_front() {
             if self.is_connecting(identity) {
                 let words = "too many connections at once, and no CONNECT on this one";
@@ -94,6 +106,22 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Draining;
         connection.held_by = Vec::new();
+        // Nothing more is taken from it.
+        connection.aliases = Vec::new();
+        connection.sent_aliases = SentAliases::default();
+        connection.incomplete = 0;
+        connection.charge = self.connection_account.open();
+        let serial = connection.serial;
+        while let Some(first) = self.draining.front()
+            && self
+                .connections
+                .get(first.key as usize)
+                .is_none_or(|one| one.serial != first.serial)
+        {
+            self.draining.pop_front();
+        }
+        self.draining.push_back(Identity { key, serial });
+        let connection = &mut self.connections[key as usize];
         // A peer that does not read must not keep the connection.
         let slot = &mut connection.deadline;
         self.deadlines

@@ -8,7 +8,7 @@ use mqtt::{
 };
 
 use super::aliases::Alias;
-use super::connection::Outbox;
+use super::connection::{Connection, Outbox};
 use super::message::{Message, Passing};
 
 /// What differs between the receivers of one message.
@@ -183,7 +183,7 @@ impl Frames {
 
 /// Appends a PUBLISH that is this receiver's alone, unless it is longer than `max_len` [MQTT-3.1.2-24]. Returns whether it
 /// was appended. With `body`, the message as it is stored, a large payload is not copied.
-pub(crate) fn append(
+fn append(
     outbox: &mut Outbox,
     version: Version,
     passing: &Passing<'_>,
@@ -192,7 +192,7 @@ pub(crate) fn append(
     max_len: u32,
     body: Option<&Rc<Message>>,
 ) -> bool {
-    if let Some(body) = body.filter(|_| passing.payload.len() >= Outbox::SHARED_FROM) {
+    if let Some(body) = body {
         let mut whole = Vec::new();
         let len = encode(&mut whole, version, passing, header, own);
         if len == 0 || len > max_len as usize {
@@ -212,6 +212,43 @@ pub(crate) fn append(
         return false;
     }
     true
+}
+
+/// Appends a PUBLISH to what a client is sent, with a Topic Alias if `alias` says so. Returns false if it is too large for the
+/// client [MQTT-3.1.2-24]: a new alias, which makes it longer, is then not set. What many clients get alike is taken from
+/// `frames`.
+pub(crate) fn send(
+    connection: &mut Connection,
+    mut frames: Option<&mut Frames>,
+    passing: &Passing<'_>,
+    header: Header,
+    own: Own<'_>,
+    body: Option<&Rc<Message>>,
+) -> bool {
+    let (version, max_len) = (connection.version, connection.max_packet_size);
+    let body = body.filter(|_| passing.payload.len() >= Outbox::SHARED_FROM);
+    let mut write = |own: Own<'_>| {
+        let outbox = &mut connection.outbox;
+        match &mut frames {
+            Some(frames) if own.is_none() || version != Version::V5 => {
+                frames.append(outbox, version, passing, header, max_len, body.cloned())
+            }
+            _ => append(outbox, version, passing, header, own, max_len, body),
+        }
+    };
+    let plain = Own {
+        alias: Alias::None,
+        ..own
+    };
+    match own.alias {
+        Alias::New(number) if write(own) => {
+            let aliases = &mut connection.sent_aliases;
+            aliases.set(passing.topic, number, &mut connection.charge);
+            true
+        }
+        Alias::New(_) => write(plain),
+        _ => write(own),
+    }
 }
 
 #[cfg(test)]

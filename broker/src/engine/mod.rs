@@ -131,6 +131,8 @@ pub(crate) struct Engine {
     sweep_at: Option<Instant>,
     /// Connections without CONNECT yet, oldest first; those that have gone since are still named.
     connecting: VecDeque<Identity>,
+    /// Connections that were ended and wait for their clients to go, likewise.
+    draining: VecDeque<Identity>,
     /// Who was refused lately.
     pub(crate) refusals: Refusals,
 }
@@ -161,6 +163,7 @@ impl Engine {
             evicted: 0,
             sweep_at: None,
             connecting: VecDeque::new(),
+            draining: VecDeque::new(),
             refusals: Refusals::default(),
         }
     }

@@ -170,11 +170,19 @@ fn a_packet_that_was_too_large_sets_no_alias() {
         ],
         ..V5()
     };
+    // Two bytes of header, the topic and its length, the length of the properties: so much payload fits without an alias.
+    let room = 100 - 2 - 2 - LONG.len() - 1;
     let reader = house.client("r", &takes);
     house.subscribe(reader, &[(LONG, options(Q0))], &[]);
     let writer = house.client("w", &V5());
-    house.publish(writer, LONG, &[b'x'; 80], Q0, 0);
+    house.publish(writer, LONG, &vec![b'x'; room + 1], Q0, 0);
     assert_eq!(house.read(reader), "");
+    house.publish(writer, LONG, &vec![b'x'; room], Q0, 0);
+    let read = house.read(reader);
+    assert!(
+        read.starts_with(&format!("PUBLISH {LONG} \"xxx")) && !read.contains("TopicAlias"),
+        "{read}"
+    );
     house.publish(writer, LONG, b"x", Q0, 0);
     assert_eq!(
         house.read(reader),

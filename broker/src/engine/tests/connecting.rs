@@ -374,13 +374,32 @@ fn single_bytes_are_no_sign_of_life() {
 fn idle_strangers_make_room() {
     let mut house = House::new();
     let (old, client, young) = (house.call(), house.client("a", &V3()), house.call());
-    assert!(house.engine.end_oldest_connecting(house.now));
+    assert!(house.engine.make_place(house.now));
     assert_eq!(house.engine.verdict(old), Verdict::CloseNow);
     assert_eq!(house.engine.verdict(young), Verdict::Keep);
     house.lose(old);
-    assert!(house.engine.end_oldest_connecting(house.now));
-    assert!(!house.engine.end_oldest_connecting(house.now));
+    assert!(house.engine.make_place(house.now));
+    assert!(!house.engine.make_place(house.now));
     assert_eq!(house.engine.verdict(client), Verdict::Keep);
+}
+
+#[test]
+fn who_was_ended_and_stays_makes_room_first() {
+    let mut house = House::new();
+    let (stranger, young) = (house.call(), house.call());
+    let half = [&[0x10, 0xff, 0x7f, 0, 4][..], b"MQTT", &[7; 5000]].concat();
+    house.engine.receive(house.now, stranger, &half[..9]);
+    assert_eq!(house.engine.receive(house.now, stranger, &half), 0);
+    assert!(house.engine.connection_account.bytes() > 5000);
+    house
+        .engine
+        .receive(house.now, stranger, b"\x10\xff\xff\xff\xff");
+    assert_eq!(house.engine.verdict(stranger), Verdict::CloseWhenWritten);
+    // It holds nothing any more, and its place is the first to go.
+    assert_eq!(house.engine.connection_account.bytes(), 0);
+    assert!(house.engine.make_place(house.now));
+    assert_eq!(house.engine.verdict(stranger), Verdict::CloseNow);
+    assert_eq!(house.engine.verdict(young), Verdict::Keep);
 }
 
 #[test]
