@@ -26,8 +26,8 @@ SCREENSHOTS = Path(os.environ.get("SCREENSHOTS", REPOSITORY / "target/screenshot
 class Browser:
     """A browser with a profile of its own, as wide as a telephone or a desk has it, with or without JavaScript."""
 
-    def __init__(self, site, width=1200, javascript=True, name=""):
-        self.site, self.name = site, name
+    def __init__(self, site, width=1200, javascript=True, name="", flags=()):
+        self.site, self.name, self.flags = site, name, (*FLAGS, *flags)
         self.profile = Path(tempfile.mkdtemp(prefix="browser-", dir="/tmp"))
         self.width, self.javascript = width, javascript
         self.driver = None
@@ -43,7 +43,7 @@ class Browser:
     def start(self):
         options = webdriver.ChromeOptions()
         options.binary_location = next(filter(None, map(shutil.which, NAMES)))
-        for flag in (*FLAGS, f"--user-data-dir={self.profile}"):
+        for flag in (*self.flags, f"--user-data-dir={self.profile}"):
             options.add_argument(flag)
         # A browser that knows itself under automation has its password manager switched off.
         options.add_experimental_option("excludeSwitches", ["enable-automation"])

@@ -21,7 +21,6 @@ def connect_with(flags=0x02, name="MQTT", level=4, rest=b"\0\7hostile", properti
 
 
 BEFORE_CONNECT = {
-    "an HTTP request": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
     "a TLS handshake": bytes.fromhex("16030100c8010000c40303") + bytes(192),
     "an SSH greeting": b"SSH-2.0-OpenSSH_9.2\r\n",
     "zeros": bytes(100),

@@ -18,9 +18,11 @@ VERSIONS = [pytest.param(mqtt.MQTTv311, id="3.1.1"), pytest.param(mqtt.MQTTv5, i
 class Client:
     """A Paho client whose events can be waited for."""
 
-    def __init__(self, port, version, client_id="", clean=True, connect_properties=None, will=None):
+    def __init__(self, port, version, client_id="", clean=True, connect_properties=None, will=None,
+                 transport="tcp"):
         clean_session = {"clean_session": clean} if version == mqtt.MQTTv311 else {}
-        self.paho = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=version, **clean_session)
+        self.paho = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id, protocol=version, transport=transport,
+                                **clean_session)
         self.messages, self.acknowledged, self.ended = Queue(), Queue(), Queue()
         self.paho.on_message = lambda _client, _userdata, message: self.messages.put(message)
         self.paho.on_subscribe = lambda _client, _userdata, _mid, codes, _properties: self.acknowledged.put(codes)

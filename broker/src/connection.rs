@@ -8,6 +8,8 @@ use std::time::Instant;
 use crate::broker::Broker;
 use crate::engine::{ConnectionKey, Engine, Verdict};
 use crate::socket::Socket;
+use crate::upgrade::{self, Beginning};
+use crate::websocket::{End, WebSocket};
 
 /// The socket's side of a connection; the engine knows the other by the same key.
 #[derive(Debug)]
@@ -23,6 +25,10 @@ pub(crate) struct Connection {
     waker: Option<Waker>,
     /// Everything is written and the peer was told so; what it still sends is dropped.
     finished: bool,
+    /// It is known what the client speaks: MQTT, or HTTP first.
+    begun: bool,
+    /// What carries MQTT where the connection began with HTTP. Boxed: few need it.
+    websocket: Option<Box<WebSocket>>,
 }
 
 impl Connection {
@@ -34,6 +40,8 @@ impl Connection {
             resumed: false,
             waker: None,
             finished: false,
+            begun: false,
+            websocket: None,
         }
     }
 
@@ -50,6 +58,38 @@ impl Connection {
         if self.partial.is_empty() {
             self.partial = Vec::new();
         }
+    }
+
+    /// Judges the first bytes of a connection. Returns whether all that has come is `input` and goes to the engine.
+    fn begin(&mut self, broker: &Broker, key: ConnectionKey, input: &[u8]) -> bool {
+        let known = self.partial.len();
+        // Whatever is HTTP begins with a capital letter, and CONNECT is no letter.
+        if known == 0 && !input.first().is_some_and(u8::is_ascii_uppercase) {
+            self.begun = true;
+            return true;
+        }
+        self.partial.extend_from_slice(input);
+        let beginning = upgrade::begin(&self.partial, known, &broker.settings().websocket_origins);
+        self.begun = beginning != Beginning::Incomplete;
+        let engine = &mut *broker.engine.borrow_mut();
+        match beginning {
+            Beginning::Incomplete => {}
+            Beginning::Mqtt => self.take_partial(engine, key),
+            Beginning::Refused(refusal) => {
+                self.partial = Vec::new();
+                self.websocket = Some(Box::new(WebSocket::refused(refusal.answer)));
+                engine.fail(Instant::now(), key, refusal.reason);
+            }
+            Beginning::Upgrade { answer, head } => {
+                let mut websocket = Box::new(WebSocket::new(answer));
+                self.partial.drain(..head);
+                let len = websocket.receive(&mut self.partial);
+                self.partial.truncate(len);
+                self.websocket = Some(websocket);
+                self.take_partial(engine, key);
+            }
+        }
+        false
     }
 
     /// Wakes the task of this connection.
@@ -82,7 +122,10 @@ fn poll(broker: &Broker, key: ConnectionKey, serial: u32, cx: &Context<'_>) -> P
     }
     let closed = match write(broker, key, connection) {
         Poll::Ready(reason) => Poll::Ready(reason),
-        Poll::Pending => read(broker, key, connection, cx),
+        Poll::Pending => match read(broker, key, connection, cx) {
+            Poll::Pending if connection.websocket.is_some() => settle(broker, key, connection),
+            result => result,
+        },
     };
     closed.map(|reason| {
         connections.remove(key);
@@ -118,10 +161,18 @@ fn read(
         Poll::Ready(Ok(count)) => count,
         Poll::Ready(Err(error)) => return Poll::Ready(lost(&error)),
     };
+    let mut len = count;
+    if let Some(websocket) = &mut connection.websocket {
+        len = websocket.receive(&mut buffer[..count]);
+    } else if !connection.begun && !connection.begin(broker, key, &buffer[..count]) {
+        len = 0;
+    }
     let engine = &mut *broker.engine.borrow_mut();
     let now = Instant::now();
-    let input = &buffer[..count];
-    if connection.partial.is_empty() {
+    let input = &buffer[..len];
+    if input.is_empty() {
+        // Nothing for the engine.
+    } else if connection.partial.is_empty() {
         let used = engine.receive(now, key, input);
         connection.partial.extend_from_slice(&input[used..]);
     } else {
@@ -143,6 +194,29 @@ fn read(
     }
 }
 
+/// Does what the frames that were read ask for, beside the MQTT in them.
+fn settle(broker: &Broker, key: ConnectionKey, connection: &mut Connection) -> Poll<&'static str> {
+    let Some(websocket) = &mut connection.websocket else {
+        return Poll::Pending;
+    };
+    // What came before the end may still be waiting.
+    let is_held = broker.engine.borrow().is_held(key);
+    match if is_held { None } else { websocket.take_end() } {
+        None if !websocket.is_urgent() => Poll::Pending,
+        None => write(broker, key, connection),
+        Some(End::Failed(reason)) => {
+            let engine = &mut *broker.engine.borrow_mut();
+            engine.fail(Instant::now(), key, reason);
+            Poll::Pending // its Close frame is written at the end of the turn
+        }
+        Some(End::Closed) => {
+            // The answer is a courtesy: it goes if there is room.
+            let _ = write(broker, key, connection);
+            Poll::Ready("the client closed the WebSocket")
+        }
+    }
+}
+
 /// Writes the outbox. Ready when the connection is over, with the reason.
 pub(crate) fn write(
     broker: &Broker,
@@ -160,16 +234,38 @@ pub(crate) fn write(
         Verdict::CloseWhenWritten => connection.partial = Vec::new(),
         Verdict::CloseNow => return Poll::Ready("closed"),
     }
+    let scratch = &mut *broker.buffer.borrow_mut();
     for _ in 0..WRITES_A_TURN {
-        let outbox = engine.outbox(key);
-        if outbox.is_empty() {
-            break;
+        let (outbox, verdict) = (engine.outbox(key), engine.verdict(key));
+        let is_last = verdict == Verdict::CloseWhenWritten;
+        let bytes = match &mut connection.websocket {
+            None => outbox,
+            Some(websocket) => websocket.next(outbox, is_last, scratch),
+        };
+        if bytes.is_empty() {
+            let websocket = connection.websocket.as_ref();
+            let is_said = websocket.is_none_or(|websocket| websocket.is_closed());
+            if is_last && is_said && !connection.finished {
+                // Closing with unread bytes would destroy what was just written, so the peer goes first.
+                connection.finished = true;
+                connection.socket.finish();
+            }
+            return Poll::Pending;
         }
-        let len = outbox.len();
-        match connection.socket.poll_write(&cx, outbox) {
+        let len = bytes.len();
+        let result = connection.socket.poll_write(&cx, bytes);
+        let count = match &result {
+            Poll::Ready(Ok(count)) => *count,
+            _ => 0,
+        };
+        let of_outbox = match &mut connection.websocket {
+            None => count,
+            Some(websocket) => websocket.wrote(count),
+        };
+        match result {
             Poll::Pending => return Poll::Pending,
-            Poll::Ready(Ok(count)) => {
-                engine.written(Instant::now(), key, count);
+            Poll::Ready(Ok(_)) => {
+                engine.written(Instant::now(), key, of_outbox);
                 if count < len {
                     // Full: the reactor wakes the task when there is room.
                     let _ = connection.socket.poll_writable(&cx);
@@ -179,13 +275,7 @@ pub(crate) fn write(
             Poll::Ready(Err(error)) => return Poll::Ready(lost(&error)),
         }
     }
-    if !engine.outbox(key).is_empty() {
-        broker.again(waker);
-    } else if engine.verdict(key) == Verdict::CloseWhenWritten && !connection.finished {
-        // Closing with unread bytes would destroy what was just written, so the peer goes first.
-        connection.finished = true;
-        connection.socket.finish();
-    }
+    broker.again(waker);
     Poll::Pending
 }
 

@@ -17,6 +17,8 @@ mod root;
 mod socket;
 mod supervisor;
 mod syslog;
+mod upgrade;
+mod websocket;
 mod worker;
 
 use std::io::{self, Write};

@@ -1,5 +1,6 @@
 //! How connections and sessions end, by their own will or when their time is over.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, ReasonCode, Version};
@@ -134,6 +135,16 @@ impl Engine {
         } else {
             self.refusals.note(now, address, end.reason);
         }
+    }
+
+    /// Ends a connection for something that is no MQTT: what carries its packets is refused or broken.
+    pub(crate) fn fail(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        reason: impl Into<Cow<'static, str>>,
+    ) {
+        self.end(now, key, End::silent(reason));
     }
 
     /// How long the last bytes to a client may take.
