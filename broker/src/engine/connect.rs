@@ -52,13 +52,14 @@ impl Engine {
                 let bare = Packet::ConnAck(refusal(code)).encoded_len(connect.version);
                 let properties = self.reason(key, bare, &words);
                 let properties = properties.as_properties();
-                self.reply(
+                // One that can't be told is refused for the same reason.
+                let _ = self.reply(
                     key,
                     &Packet::ConnAck(ConnAck {
                         properties,
                         ..refusal(code)
                     }),
-                )?;
+                );
                 return Err(End::silent(words));
             }
         };

@@ -34,7 +34,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use hashbrown::HashTable;
-use mqtt::{Packet, PropertiesBuffer, Property, ReasonCode, Version};
+use mqtt::{Packet, PacketType, PropertiesBuffer, Property, ReasonCode, Version};
 use slab::Slab;
 
 pub(crate) use access::Access;
@@ -330,7 +330,12 @@ impl Engine {
             self.refuse_malformed(now, key, error, input);
         } else {
             let reason = format!("{error} [{}]", error.statement());
-            self.end(now, key, End::told(error.reason_code(), reason));
+            // What is wrong with the version of a second CONNECT, only CONNACK could say [MQTT-3.1.0-2].
+            let code = match error.reason_code() {
+                code if code.is_allowed_in(PacketType::Disconnect) => code,
+                _ => ReasonCode::ProtocolError,
+            };
+            self.end(now, key, End::told(code, reason));
         }
     }
 

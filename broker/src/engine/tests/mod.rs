@@ -4,6 +4,7 @@ mod answering;
 mod bounds;
 mod connecting;
 mod delivering;
+mod hostile;
 mod keeping;
 mod sharing;
 mod sys;
