@@ -51,6 +51,7 @@ BEFORE_CONNECT = {
     "a client identifier cut short": connect_with(rest=b"\0\x10abc"),
     "a client identifier in Latin-1": connect_with(rest=string(b"\xe4")),
     "a client identifier with NUL": connect_with(rest=string("a\0b")),
+    "a client identifier with a control character": connect_with(rest=string("a\x07b")),
     "a client identifier with a surrogate": connect_with(rest=string(b"\xed\xa0\x80")),
     "a client identifier too long for UTF-8": connect_with(rest=string(b"\xc0\x80")),
     "5.0 without properties": connect_with(level=5, rest=b""),
@@ -127,6 +128,8 @@ AFTER_CONNECT_5 = {
     "a property twice": packet(wire.PUBLISH, string("x") + b"\4\1\0\1\0"),
     "a payload format of 2": packet(wire.PUBLISH, string("x") + b"\2\1\2"),
     "a property of CONNECT": packet(wire.PUBLISH, string("x") + b"\3\x21\0\1"),
+    "a user property with a control character": packet(
+        wire.PUBLISH, string("x") + b"\7\x26" + string("a") + string("\n")),
     "a user property cut short": packet(wire.PUBLISH, string("x") + b"\4\x26\0\1a"),
     "a session that would last although it did not": packet(wire.DISCONNECT, b"\0\5\x11\0\0\0\1"),
     "AUTH without a method": packet(wire.AUTH, b"\x18\0"),
@@ -181,6 +184,7 @@ def test_the_reason_is_told_in_5(router):
     """A malformed packet is 0x81, a forbidden one 0x82 (MQTT 5.0, 4.13.1)."""
     for data, reasons in [
         (wire.connect("x", MQTT_5), {0x82}),
+        (connect_with(level=7), {0x82}),
         (packet(wire.PUBLISH | 6, string("x") + b"\0\1\0"), {0x81}),
         (wire.publish("a/#", level=MQTT_5), {0x82, 0x90}),
         (bytes([wire.PUBLISH]) + b"\xff\xff\xff\x7f", {0x95}),

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{PacketType, PropertyIdentifier, ReasonCode, TopicError};
+use crate::{PacketType, PropertyIdentifier, ReasonCode, TopicError, characters};
 
 /// Why the bytes are no packet. Whatever it is, the connection is closed [MQTT-4.13.1-1].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +32,8 @@ pub enum DecodeError {
     NotUtf8,
     /// A string contains U+0000.
     NulInString,
+    /// A string contains a control character or a non-character, which a receiver may refuse.
+    ControlCharacter,
     /// A Packet Identifier is 0.
     PacketIdentifierZero,
     /// A Topic Name is none.
@@ -96,7 +98,9 @@ impl DecodeError {
             Self::SubscriptionOptions(byte) if byte & 0b1100_0000 != 0 => {
                 ReasonCode::MalformedPacket
             }
-            Self::TopicName(TopicError::Nul) | Self::TopicFilter(TopicError::Nul) => {
+            // A bad character is one in every string, a topic or not (section 1.5.4).
+            Self::TopicName(TopicError::Nul | TopicError::ControlCharacter)
+            | Self::TopicFilter(TopicError::Nul | TopicError::ControlCharacter) => {
                 ReasonCode::MalformedPacket
             }
             Self::TopicName(_) => ReasonCode::TopicNameInvalid,
@@ -129,6 +133,7 @@ impl DecodeError {
             Self::Truncated | Self::TrailingBytes => "MQTT 4.13.1",
             Self::NotUtf8 => "MQTT-1.5.4-1",
             Self::NulInString => "MQTT-1.5.4-2",
+            Self::ControlCharacter => "MQTT 1.5.4",
             Self::PacketIdentifierZero => "MQTT-2.2.1-3",
             Self::TopicName(error) | Self::TopicFilter(error) => error.statement(),
             Self::QoS => "MQTT-3.3.1-4",
@@ -234,6 +239,7 @@ impl fmt::Display for DecodeError {
             Self::TrailingBytes => "the packet goes on after its last field",
             Self::NotUtf8 => "a string is not valid UTF-8",
             Self::NulInString => "a string contains the character U+0000",
+            Self::ControlCharacter => "a string contains a control character",
             Self::PacketIdentifierZero => "the packet identifier is 0",
             Self::QoS => "the QoS is 3",
             Self::WillQoS => "the will QoS is 3",
@@ -244,7 +250,6 @@ impl fmt::Display for DecodeError {
             Self::WillFlagsWithoutWill => "will QoS or will retain is set without a will",
             Self::PasswordWithoutUserName => "a password is there without a user name",
             Self::SessionPresentWithRefusal => "a refusing CONNACK says that a session is present",
-
             Self::NoReasonCodes => "no reason code is there",
             Self::NoLocalOnShared => "no local is set on a shared subscription",
             Self::AuthenticationDataWithoutMethod => {
@@ -257,6 +262,15 @@ impl fmt::Display for DecodeError {
 }
 
 impl std::error::Error for DecodeError {}
+
+impl From<characters::Refused> for DecodeError {
+    fn from(refused: characters::Refused) -> Self {
+        match refused {
+            characters::Refused::Nul => Self::NulInString,
+            characters::Refused::Control => Self::ControlCharacter,
+        }
+    }
+}
 
 /// Why a packet cannot be written; the output is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -353,6 +367,19 @@ mod tests {
                 DecodeError::TopicFilter(TopicError::ShareName),
                 ReasonCode::TopicFilterInvalid,
             ),
+            (
+                DecodeError::TopicName(TopicError::WildcardInName),
+                ReasonCode::TopicNameInvalid,
+            ),
+            (
+                DecodeError::TopicName(TopicError::ControlCharacter),
+                ReasonCode::MalformedPacket,
+            ),
+            (
+                DecodeError::TopicFilter(TopicError::ControlCharacter),
+                ReasonCode::MalformedPacket,
+            ),
+            (DecodeError::ControlCharacter, ReasonCode::MalformedPacket),
             (
                 DecodeError::PacketTooLarge { size: 2, limit: 1 },
                 ReasonCode::PacketTooLarge,

@@ -9,6 +9,7 @@
 
 mod ack;
 mod auth;
+mod characters;
 mod connack;
 mod connect;
 mod disconnect;

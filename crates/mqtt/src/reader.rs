@@ -1,6 +1,6 @@
 //! Reads the fields of a packet's body one after the other, borrowing.
 
-use crate::{DecodeError, PacketIdentifier, varint};
+use crate::{DecodeError, PacketIdentifier, characters, varint};
 
 /// The part of a body that is not read yet.
 #[derive(Clone, Copy, Debug)]
@@ -91,16 +91,12 @@ impl<'a> Reader<'a> {
         self.bytes(usize::from(len))
     }
 
-    /// A UTF-8 Encoded String [MQTT-1.5.4-1] [MQTT-1.5.4-2].
+    /// A UTF-8 Encoded String [MQTT-1.5.4-1] [MQTT-1.5.4-2] without control characters and non-characters.
     #[inline]
     pub(crate) fn string(&mut self) -> Result<&'a str, DecodeError> {
-        let bytes = self.binary()?;
-        let string = utf8(bytes)?;
-        if bytes.contains(&0) {
-            Err(DecodeError::NulInString)
-        } else {
-            Ok(string)
-        }
+        let string = utf8(self.binary()?)?;
+        characters::check(string)?;
+        Ok(string)
     }
 
     /// A Packet Identifier, which is not 0 [MQTT-2.2.1-3].
@@ -174,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn nul_is_refused_and_other_control_characters_are_not() {
+    fn control_characters_and_non_characters_are_refused() {
         assert_eq!(
             string(&[0, 3, b'a', 0, b'b']),
             Err(DecodeError::NulInString)
         );
-        assert_eq!(
-            string(&[0, 4, 0x01, 0x1F, 0xC2, 0x80]),
-            Ok("\u{1}\u{1F}\u{80}")
-        );
-        assert_eq!(string(&[0, 3, 0xEF, 0xBF, 0xBF]), Ok("\u{FFFF}"));
+        for refused in ["\u{1}", "a\n", "\u{7F}", "\u{80}", "\u{FFFF}"] {
+            let field = [&[0, refused.len() as u8], refused.as_bytes()].concat();
+            assert_eq!(string(&field), Err(DecodeError::ControlCharacter));
+        }
+        assert_eq!(string(&[0, 2, 0xC2, 0xA0]), Ok("\u{A0}"));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use crate::{DecodeError, reader};
+use crate::{DecodeError, characters, reader};
 
 /// Why a string is no Topic Name or no Topic Filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,29 +120,7 @@ impl fmt::Display for TopicName<'_> {
     }
 }
 
-/// The classes of bytes that need a closer look; 0 is any other character of ASCII.
-const NUL: u8 = 1;
-const CONTROL: u8 = 2;
-const WILDCARD: u8 = 4;
-const NON_ASCII: u8 = 8;
-
-static CLASSES: [u8; 256] = {
-    let mut classes = [0; 256];
-    let mut byte = 0;
-    while byte < classes.len() {
-        classes[byte] = match byte as u8 {
-            0 => NUL,
-            0x01..=0x1F | 0x7F => CONTROL,
-            b'+' | b'#' => WILDCARD,
-            0x80.. => NON_ASCII,
-            _ => 0,
-        };
-        byte += 1;
-    }
-    classes
-};
-
-/// Checks length and characters in one pass over the bytes; tells whether there is a wildcard.
+/// Checks length and characters; tells whether there is a wildcard.
 #[inline]
 pub(crate) fn check_characters(topic: &str) -> Result<bool, TopicError> {
     if topic.is_empty() {
@@ -151,30 +129,16 @@ pub(crate) fn check_characters(topic: &str) -> Result<bool, TopicError> {
     if topic.len() > usize::from(u16::MAX) {
         return Err(TopicError::TooLong);
     }
-    let found = topic
-        .bytes()
-        .fold(0, |found, byte| found | CLASSES[usize::from(byte)]);
-    if found & !WILDCARD != 0 {
-        look_closer(topic, found)?;
-    }
-    Ok(found & WILDCARD != 0)
+    Ok(characters::check(topic)?)
 }
 
-#[cold]
-fn look_closer(topic: &str, found: u8) -> Result<(), TopicError> {
-    if found & NUL != 0 {
-        Err(TopicError::Nul)
-    } else if found & CONTROL != 0 || topic.chars().any(is_refused) {
-        Err(TopicError::ControlCharacter)
-    } else {
-        Ok(())
+impl From<characters::Refused> for TopicError {
+    fn from(refused: characters::Refused) -> Self {
+        match refused {
+            characters::Refused::Nul => Self::Nul,
+            characters::Refused::Control => Self::ControlCharacter,
+        }
     }
-}
-
-/// U+0080 to U+009F and the non-characters: those beyond ASCII that a receiver should refuse (section 1.5.4).
-const fn is_refused(character: char) -> bool {
-    let code = character as u32;
-    matches!(code, 0x80..=0x9F | 0xFDD0..=0xFDEF) || code & 0xFFFE == 0xFFFE
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Appends the fields of a packet. Lengths are checked before anything is written, so a failed encode leaves no trace.
 
-use crate::{DecodeError, EncodeError, PacketIdentifier, varint};
+use crate::{DecodeError, EncodeError, PacketIdentifier, characters, varint};
 
 /// Writes the fixed header and makes room for the body, whose length must be exactly `remaining_length`.
 #[inline]
@@ -64,13 +64,10 @@ pub(crate) fn check_binary(bytes: &[u8]) -> Result<(), EncodeError> {
     }
 }
 
-/// A string has at most 65,535 bytes and no U+0000 [MQTT-1.5.4-2].
+/// A string has at most 65,535 bytes, no U+0000 [MQTT-1.5.4-2] and nothing else that the reader refuses.
 #[inline]
 pub(crate) fn check_string(string: &str) -> Result<(), EncodeError> {
     check_binary(string.as_bytes())?;
-    if string.as_bytes().contains(&0) {
-        Err(DecodeError::NulInString.into())
-    } else {
-        Ok(())
-    }
+    characters::check(string).map_err(DecodeError::from)?;
+    Ok(())
 }

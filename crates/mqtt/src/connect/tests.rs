@@ -253,6 +253,10 @@ fn fields_that_are_wrong() {
     assert_eq!(with(b"\x02\x00\x3C\x00\x01\xFF"), DecodeError::NotUtf8);
     assert_eq!(with(b"\x02\x00\x3C\x00\x01\x00"), DecodeError::NulInString);
     assert_eq!(
+        with(b"\x02\x00\x3C\x00\x01\x7F"),
+        DecodeError::ControlCharacter
+    );
+    assert_eq!(
         with(b"\x02\x00\x3C\x00\x00\x00"),
         DecodeError::TrailingBytes
     );

@@ -90,6 +90,9 @@ fn strings_that_cannot_be_written() {
     let nul = Err(EncodeError::Invalid(DecodeError::NulInString));
     assert_eq!(bytes(Property::ContentType("a\0")), nul);
     assert_eq!(bytes(Property::UserProperty("\0", "")), nul);
+    let control = Err(EncodeError::Invalid(DecodeError::ControlCharacter));
+    assert_eq!(bytes(Property::UserProperty("a", "\n")), control);
+    assert_eq!(bytes(Property::ResponseTopic("a\u{85}")), control);
 }
 
 #[test]

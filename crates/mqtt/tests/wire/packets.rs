@@ -51,9 +51,10 @@ fn bytes(packet: &Packet<'_>, version: Version) -> Vec<u8> {
     out
 }
 
-/// A string without U+0000.
+/// A string without control characters and non-characters.
 pub(crate) fn text() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z0-9]{0,12}", "[^\\x00]{0,12}"]
+    let any = "[^\\p{Cc}\\p{Noncharacter_Code_Point}]{0,12}";
+    prop_oneof!["[a-z0-9]{0,12}", any]
 }
 
 pub(crate) fn data() -> impl Strategy<Value = Vec<u8>> {
