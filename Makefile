@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test lint audit setup package packages simulator clean distclean
+.PHONY: help run test fuzz lint audit setup package packages simulator clean distclean
 
 ifneq ($(words $(CURDIR)),1)
 $(error the path of this directory must not contain spaces)
@@ -22,12 +22,18 @@ PACKAGE = $(TARGET_DIR)/packages/mqtt_broker.$(PLATFORM).tgz
 SIMULATOR := $(TARGET_DIR)/debug/simulator
 VENV := $(TARGET_DIR)/venv
 
+# make fuzz: which target, all if none is named, and for how long each.
+TARGET ?=
+SECONDS ?= 60
+
 help:
 	@echo 'make run                     the broker in a simulated router on this machine, with its web page'
 	@echo '                             (HTTP_PORT=$(HTTP_PORT), PORT=1883 choose other ports)'
 	@echo 'make test                    everything that is tested, the linters included'
 	@echo 'make package PLATFORM=v3     target/packages/mqtt_broker.v3.tgz for upload; also: $(filter-out v3,$(ROUTERS)) host'
 	@echo 'make packages                the packages of all routers'
+	@echo 'make fuzz                    the parsers of packets, topics, settings and forms, a minute each (needs cargo-fuzz;'
+	@echo '                             TARGET=packet, SECONDS=$(SECONDS) choose one and its time)'
 	@echo 'make lint                    format, clippy, and what else is installed of cargo-deny and shellcheck'
 	@echo 'make audit                   licenses, sources and known weaknesses of all dependencies (cargo-deny)'
 	@echo 'make setup                   install what Debian has of all that is needed; make test does it by itself'
@@ -78,12 +84,16 @@ test: setup
 	PACKAGE_HOST=$(TARGET_DIR)/packages/mqtt_broker.host.tgz PACKAGE_V3=$(TARGET_DIR)/packages/mqtt_broker.v3.tgz \
 		SIMULATOR=$(SIMULATOR) $(VENV)/bin/python3 -m pytest tests $(PYTEST_ARGS)
 
+fuzz:
+	@python3 crates/fuzz.py --seconds $(SECONDS) $(TARGET)
+
 SCRIPTS := .ci/run cross/pack.sh cross/run.sh cross/setup-debian.sh etc/init etc/install etc/uninstall
 # Not POSIX, but of every shell there is: -ef of test. And mkdir -p -m is meant for the last directory alone.
 SHELLCHECK := --severity=warning --exclude=SC3013,SC2174
 
 lint:
 	cargo fmt --all --check
+	@for crate in crates/*/fuzz; do cargo fmt --manifest-path $$crate/Cargo.toml --check || exit; done
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	@for script in $(SCRIPTS); do sh -n $$script || exit; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SHELLCHECK) $(SCRIPTS); \
@@ -97,7 +107,7 @@ audit:
 	cargo deny check
 
 clean:
-	@for part in debug release packages stage tmp doc $(notdir $(wildcard $(TARGET_DIR)/*-linux-*)); do \
+	@for part in debug release packages stage tmp doc fuzz/build $(notdir $(wildcard $(TARGET_DIR)/*-linux-*)); do \
 		rm -rf "$(TARGET_DIR)/$$part"; done
 
 distclean:

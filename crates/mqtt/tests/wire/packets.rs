@@ -14,8 +14,6 @@ use proptest::sample::select;
 
 use crate::properties::{self, some_properties};
 
-pub(crate) const VERSIONS: [Version; 3] = [Version::V31, Version::V311, Version::V5];
-
 /// Any legal packet of the version.
 pub(crate) fn packet(version: Version) -> BoxedStrategy<Vec<u8>> {
     let common = prop_oneof![
