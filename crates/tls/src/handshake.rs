@@ -1,0 +1,99 @@
+//! Moves a handshake's bytes between session and socket.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::session::{Session, SessionError};
+use crate::stream::with_scratch;
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    Session(SessionError),
+    /// The peer ended the connection.
+    Closed,
+    Socket(io::Error),
+    /// The first bytes are no TLS.
+    NotTls(u8),
+}
+
+/// The content type of a record with a handshake message (RFC 8446 5.1), with which every connection begins.
+const HANDSHAKE_RECORD: u8 = 22;
+
+/// Runs the handshake to its end. On failure an alert may have been sent.
+pub(crate) async fn run<S>(
+    session: &mut Session,
+    socket: &mut S,
+    is_server: bool,
+) -> Result<(), Failure>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut first = is_server;
+    std::future::poll_fn(|cx| poll(session, socket, &mut first, cx)).await
+}
+
+fn poll<S>(
+    session: &mut Session,
+    socket: &mut S,
+    first: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), Failure>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        let complete = match session.handshake() {
+            Ok(complete) => complete,
+            Err(error) => {
+                // The alert; a peer that does not take it need not know.
+                let _ = poll_send(session, socket, cx);
+                return Poll::Ready(Err(match error {
+                    SessionError::Io(_) if session.memory().has_ended() => Failure::Closed,
+                    error => Failure::Session(error),
+                }));
+            }
+        };
+        ready!(poll_send(session, socket, cx)).map_err(Failure::Socket)?;
+        if complete {
+            return Poll::Ready(Ok(()));
+        }
+        if session.memory().has_ended() {
+            return Poll::Ready(Err(Failure::Closed));
+        }
+        let received = with_scratch(|scratch| {
+            let count = ready!(Pin::new(&mut *socket).poll_read(cx, scratch))?;
+            session.memory().receive(&scratch[..count]);
+            Poll::Ready(Ok(scratch[..count].first().copied()))
+        });
+        match ready!(received).map_err(Failure::Socket)? {
+            None => session.memory().end(),
+            Some(byte) if *first && byte != HANDSHAKE_RECORD => {
+                return Poll::Ready(Err(Failure::NotTls(byte)));
+            }
+            Some(_) => *first = false,
+        }
+    }
+}
+
+/// Writes the session's ciphertext until there is none or the socket has no room.
+pub(crate) fn poll_send<S>(
+    session: &mut Session,
+    socket: &mut S,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<()>>
+where
+    S: AsyncWrite + Unpin,
+{
+    let memory = session.memory();
+    while !memory.unsent().is_empty() {
+        match ready!(Pin::new(&mut *socket).poll_write(cx, memory.unsent()))? {
+            0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+            count => memory.sent(count),
+        }
+    }
+    Poll::Ready(Ok(()))
+}

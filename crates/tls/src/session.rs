@@ -1,0 +1,263 @@
+//! The state of one TLS connection over memory: no socket, no clock of its own, nothing that waits.
+
+use std::fmt;
+use std::io::{self, Read, Write};
+
+use openssl::error::ErrorStack;
+use openssl::ssl::{self, ErrorCode, Ssl, SslStream};
+use rustls::ServerConnection;
+
+use crate::memory::Memory;
+
+/// Either library's connection.
+pub(crate) enum Session {
+    Rustls(Box<Rustls>),
+    Openssl(SslStream<Memory>),
+}
+
+/// rustls' connection and its memory.
+pub(crate) struct Rustls {
+    pub(crate) connection: ServerConnection,
+    memory: Memory,
+}
+
+/// Why a handshake ended.
+#[derive(Debug)]
+pub(crate) enum SessionError {
+    Rustls(rustls::Error),
+    Openssl(ssl::Error),
+    Io(io::Error),
+}
+
+impl Session {
+    /// A connection of a rustls server.
+    pub(crate) fn rustls(mut connection: ServerConnection) -> Session {
+        // `Stream` bounds what it gives to encrypt, and takes all the ciphertext at once.
+        connection.set_buffer_limit(None);
+        Session::Rustls(Box::new(Rustls {
+            connection,
+            memory: Memory::default(),
+        }))
+    }
+
+    /// A connection of OpenSSL, `ssl` being told which side it is.
+    pub(crate) fn openssl(ssl: Ssl) -> Result<Session, ErrorStack> {
+        Ok(Session::Openssl(SslStream::new(ssl, Memory::default())?))
+    }
+
+    pub(crate) fn memory(&mut self) -> &mut Memory {
+        match self {
+            Session::Rustls(one) => &mut one.memory,
+            Session::Openssl(stream) => stream.get_mut(),
+        }
+    }
+
+    /// Goes on with the handshake as far as what has come allows; true when it is complete. What is to be sent, an alert
+    /// after an error included, is in the memory afterwards.
+    pub(crate) fn handshake(&mut self) -> Result<bool, SessionError> {
+        match self {
+            Session::Rustls(one) => {
+                while one.connection.is_handshaking() && one.take_in()? {}
+                Ok(!one.connection.is_handshaking())
+            }
+            Session::Openssl(stream) => {
+                clear_errors();
+                match stream.do_handshake() {
+                    Ok(()) => Ok(true),
+                    Err(error) if error.code() == ErrorCode::WANT_READ => Ok(false),
+                    Err(error) => Err(SessionError::Openssl(error)),
+                }
+            }
+        }
+    }
+
+    /// Decrypts into `buffer` what has come: 0 is the peer's proper end, `WouldBlock` says that more has to come first,
+    /// `UnexpectedEof` that the connection was cut.
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Session::Rustls(one) => one.read(buffer),
+            Session::Openssl(stream) => {
+                clear_errors();
+                stream.ssl_read(buffer).or_else(ended_or_failed)
+            }
+        }
+    }
+
+    /// Encrypts all of `plaintext`.
+    pub(crate) fn write(&mut self, mut plaintext: &[u8]) -> io::Result<()> {
+        match self {
+            Session::Rustls(one) => {
+                one.connection.writer().write_all(plaintext)?;
+                one.bring_out()
+            }
+            Session::Openssl(stream) => {
+                clear_errors();
+                while !plaintext.is_empty() {
+                    let count = stream.ssl_write(plaintext).map_err(failed)?;
+                    plaintext = &plaintext[count..];
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Says that no more plaintext will come (close_notify).
+    pub(crate) fn close(&mut self) {
+        match self {
+            Session::Rustls(one) => {
+                one.connection.send_close_notify();
+                // Memory takes everything.
+                let _ = one.bring_out();
+            }
+            Session::Openssl(stream) => {
+                clear_errors();
+                // Fails only where the connection has failed before, and there is nothing to say then.
+                let _ = stream.shutdown();
+            }
+        }
+    }
+
+    /// Version and suite by their standard names, such as `TLSv1.3 TLS_AES_128_GCM_SHA256`.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Session::Rustls(one) => {
+                let version = match one.connection.protocol_version() {
+                    Some(rustls::ProtocolVersion::TLSv1_3) => "TLSv1.3",
+                    Some(rustls::ProtocolVersion::TLSv1_2) => "TLSv1.2",
+                    _ => "TLS",
+                };
+                let suite = one.connection.negotiated_cipher_suite();
+                let name = suite.map_or(String::new(), |suite| format!("{:?}", suite.suite()));
+                format!("{version} {}", name.replacen("TLS13_", "TLS_", 1))
+            }
+            Session::Openssl(stream) => {
+                let cipher = stream.ssl().current_cipher();
+                let name =
+                    cipher.map_or("", |one| one.standard_name().unwrap_or_else(|| one.name()));
+                format!("{} {name}", stream.ssl().version_str())
+            }
+        }
+    }
+}
+
+impl Rustls {
+    /// Gives rustls some of what has come. False when there is nothing to give.
+    fn take_in(&mut self) -> Result<bool, SessionError> {
+        if self.memory.unread().is_empty() && !self.memory.has_ended() {
+            self.shrink();
+            return Ok(false);
+        }
+        let count = self
+            .connection
+            .read_tls(&mut self.memory)
+            .map_err(SessionError::Io)?;
+        let processed = self.connection.process_new_packets();
+        // Answers and, after an error, the alert.
+        self.bring_out().map_err(SessionError::Io)?;
+        processed.map_err(SessionError::Rustls)?;
+        if count == 0 && (!self.memory.has_ended() || self.connection.is_handshaking()) {
+            return Err(SessionError::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Ok(true)
+    }
+
+    /// Takes all ciphertext out of rustls.
+    fn bring_out(&mut self) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut self.memory)?;
+        }
+        Ok(())
+    }
+
+    /// rustls keeps the room of the longest record until it reads again. This makes it try.
+    fn shrink(&mut self) {
+        let _ = self.connection.read_tls(&mut Nothing);
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.connection.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            match self.take_in() {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::WouldBlock.into()),
+                Err(SessionError::Io(error)) => return Err(error),
+                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            }
+        }
+    }
+}
+
+struct Nothing;
+
+impl Read for Nothing {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::WouldBlock.into())
+    }
+}
+
+/// OpenSSL judges a call by the thread's error queue, in which another's errors may still be.
+pub(crate) fn clear_errors() {
+    let _ = ErrorStack::get();
+}
+
+fn ended_or_failed(error: ssl::Error) -> io::Result<usize> {
+    match error.code() {
+        ErrorCode::ZERO_RETURN => Ok(0),
+        ErrorCode::WANT_READ => Err(io::ErrorKind::WouldBlock.into()),
+        _ => Err(failed(error)),
+    }
+}
+
+fn failed(error: ssl::Error) -> io::Error {
+    let cut = reason_codes(&error).any(|code| code == reason::UNEXPECTED_EOF);
+    let kind = if cut {
+        io::ErrorKind::UnexpectedEof
+    } else {
+        io::ErrorKind::InvalidData
+    };
+    io::Error::new(kind, SessionError::Openssl(error))
+}
+
+/// OpenSSL's reasons, outermost last.
+pub(crate) fn reason_codes(error: &ssl::Error) -> impl Iterator<Item = i32> {
+    let errors = error.ssl_error().map_or(&[][..], ErrorStack::errors);
+    errors.iter().map(openssl::error::Error::reason_code)
+}
+
+/// Numbers of `openssl/sslerr.h`, which are never given away again.
+pub(crate) mod reason {
+    pub(crate) const BINDER_DOES_NOT_VERIFY: i32 = 253;
+    pub(crate) const CERTIFICATE_VERIFY_FAILED: i32 = 134;
+    pub(crate) const DECRYPTION_FAILED_OR_BAD_RECORD_MAC: i32 = 281;
+    pub(crate) const DIGEST_CHECK_FAILED: i32 = 149;
+    pub(crate) const NO_SHARED_CIPHER: i32 = 193;
+    pub(crate) const UNEXPECTED_EOF: i32 = 294;
+    pub(crate) const UNSUPPORTED_PROTOCOL: i32 = 258;
+    pub(crate) const VERSION_TOO_LOW: i32 = 396;
+    /// An alert of the peer's is its number and this.
+    pub(crate) const ALERT: i32 = 1000;
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SessionError::Rustls(error) => error.fmt(f),
+            SessionError::Openssl(error) => error.fmt(f),
+            SessionError::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for SessionError {}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Session::Rustls(_) => "Rustls(..)",
+            Session::Openssl(_) => "Openssl(..)",
+        })
+    }
+}
