@@ -18,10 +18,18 @@ pub(crate) enum Failure {
     Socket(io::Error),
     /// The first bytes are no TLS.
     NotTls(u8),
+    /// The first message offers nothing newer than TLS 1.1.
+    TooOld,
 }
 
 /// The content type of a record with a handshake message (RFC 8446 5.1), with which every connection begins.
 const HANDSHAKE_RECORD: u8 = 22;
+/// Where a ClientHello has its version, if it stands whole in the first record (RFC 8446 5.1, 4, 4.1.2).
+const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+/// What TLS 1.2 and 1.3 have there.
+const TLS_1_2: [u8; 2] = [3, 3];
+/// A fatal alert, protocol_version (RFC 8446 6.2).
+const VERSION_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 70];
 
 /// Runs the handshake to its end. On failure an alert may have been sent.
 pub(crate) async fn run<S>(
@@ -66,17 +74,34 @@ where
         }
         let received = with_scratch(|scratch| {
             let count = ready!(Pin::new(&mut *socket).poll_read(cx, scratch))?;
-            session.memory().receive(&scratch[..count]);
-            Poll::Ready(Ok(scratch[..count].first().copied()))
+            let bytes = &scratch[..count];
+            let wrong = if *first { wrong_beginning(bytes) } else { None };
+            session.memory().receive(bytes);
+            Poll::Ready(io::Result::Ok((count, wrong)))
         });
-        match ready!(received).map_err(Failure::Socket)? {
-            None => session.memory().end(),
-            Some(byte) if *first && byte != HANDSHAKE_RECORD => {
-                return Poll::Ready(Err(Failure::NotTls(byte)));
+        let (count, wrong) = ready!(received).map_err(Failure::Socket)?;
+        *first = false;
+        if count == 0 {
+            session.memory().end();
+        }
+        if let Some(failure) = wrong {
+            if matches!(failure, Failure::TooOld) {
+                // rustls would say something else.
+                let _ = Pin::new(&mut *socket).poll_write(cx, VERSION_ALERT);
             }
-            Some(_) => *first = false,
+            return Poll::Ready(Err(failure));
         }
     }
+}
+
+/// Tells from the first bytes what no TLS library could say as well.
+fn wrong_beginning(bytes: &[u8]) -> Option<Failure> {
+    let first = *bytes.first()?;
+    if first != HANDSHAKE_RECORD {
+        return Some(Failure::NotTls(first));
+    }
+    let version = bytes.get(HELLO_VERSION)?;
+    (version < &TLS_1_2[..]).then_some(Failure::TooOld)
 }
 
 /// Writes the session's ciphertext until there is none or the socket has no room.

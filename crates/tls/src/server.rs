@@ -241,6 +241,7 @@ fn refusal(session: &Session, failure: Failure) -> Refusal {
     match (failure, session) {
         (Failure::Closed, _) => Refusal::Closed,
         (Failure::NotTls(byte), _) => Refusal::NotTls(byte),
+        (Failure::TooOld, _) => Refusal::VersionTooOld,
         (Failure::Socket(error) | Failure::Session(SessionError::Io(error)), _) => lost(error),
         (Failure::Session(SessionError::Openssl(error)), Session::Openssl(stream)) => {
             psk::refusal(stream.ssl(), &error)

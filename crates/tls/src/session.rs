@@ -19,6 +19,8 @@ pub(crate) enum Session {
 pub(crate) struct Rustls {
     pub(crate) connection: ServerConnection,
     memory: Memory,
+    /// What came was wrong; plaintext before it is read first.
+    failed: Option<rustls::Error>,
 }
 
 /// Why a handshake ended.
@@ -37,6 +39,7 @@ impl Session {
         Session::Rustls(Box::new(Rustls {
             connection,
             memory: Memory::default(),
+            failed: None,
         }))
     }
 
@@ -65,6 +68,9 @@ impl Session {
                 match stream.do_handshake() {
                     Ok(()) => Ok(true),
                     Err(error) if error.code() == ErrorCode::WANT_READ => Ok(false),
+                    Err(error) if is_cut(&error) => {
+                        Err(SessionError::Io(io::ErrorKind::UnexpectedEof.into()))
+                    }
                     Err(error) => Err(SessionError::Openssl(error)),
                 }
             }
@@ -180,11 +186,16 @@ impl Rustls {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
+            if let Some(error) = &self.failed {
+                let error = SessionError::Rustls(error.clone());
+                return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+            }
             match self.take_in() {
                 Ok(true) => {}
                 Ok(false) => return Err(io::ErrorKind::WouldBlock.into()),
                 Err(SessionError::Io(error)) => return Err(error),
-                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+                Err(SessionError::Rustls(error)) => self.failed = Some(error),
+                Err(error) => return Err(io::Error::other(error)),
             }
         }
     }
@@ -212,13 +223,17 @@ fn ended_or_failed(error: ssl::Error) -> io::Result<usize> {
 }
 
 fn failed(error: ssl::Error) -> io::Error {
-    let cut = reason_codes(&error).any(|code| code == reason::UNEXPECTED_EOF);
-    let kind = if cut {
-        io::ErrorKind::UnexpectedEof
-    } else {
-        io::ErrorKind::InvalidData
-    };
-    io::Error::new(kind, SessionError::Openssl(error))
+    match is_cut(&error) {
+        true => io::ErrorKind::UnexpectedEof.into(),
+        false => io::Error::new(io::ErrorKind::InvalidData, SessionError::Openssl(error)),
+    }
+}
+
+/// The end came without TLS' own farewell: OpenSSL says so, or has nothing to say.
+fn is_cut(error: &ssl::Error) -> bool {
+    let is_silent = error.io_error().is_none() && error.ssl_error().is_none();
+    (error.code() == ErrorCode::SYSCALL && is_silent)
+        || reason_codes(error).any(|code| code == reason::UNEXPECTED_EOF)
 }
 
 /// OpenSSL's reasons, outermost last.

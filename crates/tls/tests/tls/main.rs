@@ -1,0 +1,11 @@
+//! TLS against real peers: the programs of other libraries, over loopback sockets.
+
+mod certificate;
+mod checks;
+mod clients;
+mod link;
+mod peer;
+mod pki;
+mod psk;
+mod server;
+mod small_peers;
