@@ -272,7 +272,11 @@ fn a_client_without_certificate_is_refused() {
 #[test]
 fn resumption_keeps_the_name() {
     let files = manual_files();
-    for version in ["-tls1_2", "-tls1_3"] {
+    // No tickets in TLS 1.3: wolfSSL breaks off when it gets one of rustls'.
+    for (version, second_is) in [
+        ("-tls1_2", "\nReused, TLSv1.2"),
+        ("-tls1_3", "\nNew, TLSv1.3"),
+    ] {
         let server = Server::start(manual(true), 2);
         let words = format!("{version} -cert client.crt -key client.key");
         let (_, first) = s_client(
@@ -280,24 +284,21 @@ fn resumption_keeps_the_name() {
             server.port,
             &format!("{words} -sess_out session"),
         );
-        let (_, second) = s_client(
-            files.path(),
-            server.port,
-            &format!("{words} -sess_in session"),
-        );
         assert!(first.contains("\nNew, TLSv1."), "{first}");
-        assert!(second.contains("\nReused, TLSv1."), "{second}");
+        let again = match version {
+            "-tls1_2" => "-sess_in session",
+            _ => "",
+        };
+        let (_, second) = s_client(files.path(), server.port, &format!("{words} {again}"));
+        assert!(second.contains(second_is), "{second}");
+        assert!(
+            !second.contains("Post-Handshake New Session Ticket"),
+            "{second}"
+        );
         for outcome in server.outcomes() {
             assert_eq!(
                 outcome.unwrap().common_name.as_deref(),
                 Some("Data collector")
-            );
-        }
-        if version == "-tls1_3" {
-            assert_eq!(
-                first.matches("Post-Handshake New Session Ticket").count(),
-                1,
-                "{first}"
             );
         }
     }
@@ -314,7 +315,7 @@ fn a_certificate_that_expired_meanwhile_is_not_resumed() {
         let files = directory(&[("c.crt", &brief.pem()), ("c.key", &brief.key_pem())]);
         let tls = certificate(&ca.pem(), &broker.pem(), &broker.key_pem(), true);
         let server = Server::start(tls, 2);
-        let words = "-cert c.crt -key c.key";
+        let words = "-tls1_2 -cert c.crt -key c.key";
         s_client(
             files.path(),
             server.port,
@@ -330,7 +331,7 @@ fn a_certificate_that_expired_meanwhile_is_not_resumed() {
         );
         let outcomes = server.outcomes();
         if outcomes[0].is_ok() {
-            assert!(said.contains("\nReused, TLSv1.3"), "{said}");
+            assert!(said.contains("\nReused, TLSv1.2"), "{said}");
             let text = outcomes[1].as_ref().unwrap_err();
             assert!(text.contains("expired on"), "{text}");
             return;
