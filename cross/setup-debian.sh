@@ -22,9 +22,11 @@ case $WHAT in build | test | all) ;; *) die "the first word is build, test or al
 # --- packages of the machine
 
 # What is called by its name: the command, and the package that brings it.
-TOOLS="git:git make:make gcc:gcc readelf:binutils python3:python3 tar:tar gzip:gzip"
+TOOLS="git:git make:make gcc:gcc readelf:binutils python3:python3 tar:tar gzip:gzip pkg-config:pkg-config"
 TESTS="mosquitto_pub:mosquitto-clients qemu-arm-static:qemu-user-static busybox:busybox dash:dash
-    shellcheck:shellcheck"
+    shellcheck:shellcheck openssl:openssl gnutls-cli:gnutls-bin"
+# Libraries that TLS is tried with.
+PEERS="libmbedtls-dev libwolfssl-dev"
 CROSS="gcc-arm-linux-gnueabihf libc6-dev-armhf-cross gcc-arm-linux-gnueabi libc6-dev-armel-cross
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 # A compiler that has no standard library for the routers is helped by one that can build it.
@@ -56,13 +58,14 @@ has_browser() {
 # shellcheck disable=SC2086
 {
     want_commands $TOOLS
-    want_packages libc6-dev ca-certificates
+    want_packages libc6-dev ca-certificates libssl-dev
     if [ "$WHAT" != test ]; then
         want_packages $CROSS
         has_prebuilt_std || want_packages $DISTRIBUTION_RUST
     fi
     if [ "$WHAT" != build ]; then
         want_commands $TESTS
+        want_packages $PEERS
         python3 -c 'import ensurepip' 2>/dev/null || want_packages python3-venv
         has_browser || want_packages chromium chromium-driver
     fi

@@ -4,7 +4,8 @@
 //!     cargo run --release -p tls --example measure -- MODE CONNECTIONS PORT    only the clients, for another server
 //!
 //! MODE is cert12, cert13, psk12, psk13 or plain, with an RSA key instead of P-256 as rsa12 or rsa13. The clients send an
-//! MQTT CONNECT and wait for four bytes. For another server, the pre-shared key is that of the manual's example.
+//! MQTT CONNECT and wait for four bytes. With PEAK in the environment, 64 KiB then go both ways before silence comes. For
+//! another server, the pre-shared key is that of the manual's example.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -111,7 +112,19 @@ async fn answer(stream: &mut Stream<Async<TcpStream>>) -> Result<(), Failure> {
     stream.read(&mut buffer).await?;
     stream.write_all(&[0x20, 2, 0, 0]).await?;
     stream.flush().await?;
+    if has_peak() {
+        stream.write_all(&[1; PEAK]).await?;
+        stream.flush().await?;
+        stream.read_exact(&mut vec![0; PEAK]).await?;
+    }
     Ok(())
+}
+
+/// Bytes each way.
+const PEAK: usize = 64 * 1024;
+
+fn has_peak() -> bool {
+    std::env::var_os("PEAK").is_some()
 }
 
 /// Opens all connections, says so, and holds them until standard input ends.
@@ -154,6 +167,12 @@ fn clients(mode: &str, connections: usize, port: u16) -> Result<(), Failure> {
             stream.write_all(&connect).await?;
             stream.flush().await?;
             stream.read_exact(&mut [0; 4]).await?;
+            if has_peak() {
+                let mut bytes = vec![0; PEAK];
+                stream.read_exact(&mut bytes).await?;
+                stream.write_all(&bytes).await?;
+                stream.flush().await?;
+            }
             description = stream.describe();
             streams.push(stream);
         }

@@ -166,13 +166,16 @@ impl Certified {
         let mut warnings = Vec::new();
         let leaf = &self.chain[0];
         let own = |fault| Field::Certificate.problem(fault);
-        for (field, certificates) in [
-            (Field::Certificate, &self.chain),
-            (Field::CaCertificates, &self.authorities),
-        ] {
-            let fault = certificates.iter().find_map(|one| dates(one, now));
-            warnings.extend(fault.map(|fault| field.problem(fault)));
-        }
+        let is_authority = |one: &X509| self.authorities.iter().any(|other| same(one, other));
+        let in_own_field = |one: &&X509| same(one, leaf) || !is_authority(one);
+        let late = self
+            .chain
+            .iter()
+            .filter(in_own_field)
+            .find_map(|one| dates(one, now));
+        warnings.extend(late.map(own));
+        let late = self.authorities.iter().find_map(|one| dates(one, now));
+        warnings.extend(late.map(|fault| Field::CaCertificates.problem(fault)));
         let mut warn_if = |so: bool, fault| {
             if so {
                 warnings.push(own(fault));
@@ -190,7 +193,7 @@ impl Certified {
             Fault::Weak,
         );
         warn_if(self.idle > 0, Fault::NotInChain);
-        let as_authority = self.authorities.iter().any(|one| same(one, leaf));
+        let as_authority = is_authority(leaf);
         if as_authority && !certificate::is_self_issued(leaf) {
             warnings.push(Field::CaCertificates.problem(Fault::OwnCertificateAsAuthority));
         } else if !self.authorities.is_empty() && !as_authority && !self.is_signed_by_authority() {

@@ -17,7 +17,7 @@ use rustls::{
 };
 
 use crate::certificate;
-use crate::refusal::CertificateRefusal;
+use crate::refusal::{CertificateRefusal, date};
 use crate::session::clear_errors;
 use crate::signing;
 
@@ -86,6 +86,14 @@ fn refusal(context: &X509StoreContextRef) -> CertificateRefusal {
         let time = |time| certificate::seconds(time).unwrap_or_default();
         (time(one.not_before()), time(one.not_after()))
     });
+    if context.error_depth() > 0
+        && let (9 | 10, Some((not_before, not_after))) = (context.error().as_raw(), dates)
+    {
+        let (start, end, now) = (date(not_before), date(not_after), date(now));
+        return CertificateRefusal::Other(format!(
+            "that of its CA is valid from {start} to {end} and it is {now} here: check the router's time"
+        ));
+    }
     // X509_V_ERR_..., `openssl/x509_vfy.h`.
     match (context.error().as_raw(), dates) {
         (2 | 18 | 19 | 20 | 21, _) => CertificateRefusal::OtherAuthority,

@@ -146,7 +146,8 @@ pub(crate) fn date(seconds: i64) -> String {
 }
 
 pub(crate) fn openssl_time(seconds: i64) -> Option<Asn1Time> {
-    // `time_t` has 32 bits on some C libraries.
+    // `time_t` has 32 bits with some C libraries.
+    #[allow(clippy::useless_conversion)]
     let seconds = seconds.try_into().ok()?;
     Asn1Time::from_unix(seconds).ok()
 }

@@ -303,3 +303,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Stream<S> {
         Pin::new(&mut this.socket).poll_close(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClientTls, ServerTls};
+
+    /// A handshake runs on one thread, and what comes of it is used on another.
+    #[test]
+    fn everything_may_go_to_another_thread() {
+        fn sent<T: Send>(_: Option<T>) {}
+        fn shared<T: Send + Sync>(_: Option<T>) {}
+        trait Connection: AsyncRead + AsyncWrite + Send + Unpin {}
+        type Socket = Box<dyn Connection>;
+        sent::<Stream<Socket>>(None);
+        shared::<ServerTls>(None);
+        shared::<ClientTls>(None);
+        let accept = |tls: &ServerTls, socket: Socket| sent(Some(tls.accept(socket)));
+        let connect = |tls: &ClientTls, socket: Socket| sent(Some(tls.connect("", socket)));
+        let _ = (accept, connect);
+    }
+}

@@ -243,6 +243,14 @@ fn client_certificates_are_judged() {
         text.contains("valid from") && text.contains("check the router's time"),
         "{text}"
     );
+    let late = Recipe::ca("late")
+        .valid(now() - 9 * DAY, now() - DAY)
+        .self_signed();
+    let text = reason(shown(&late, &[&Recipe::new("good").signed_by(&late)]));
+    assert!(
+        text.contains("that of its CA") && text.contains("check the router's time"),
+        "{text}"
+    );
     let of_server = Recipe::new("server").purpose("serverAuth").signed_by(&ca);
     assert!(reason(shown(&ca, &[&of_server])).contains("not meant for clients"));
     let small = Recipe::new("small").key(rsa(1024)).signed_by(&ca);

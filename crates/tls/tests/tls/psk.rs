@@ -1,8 +1,8 @@
 //! Pre-shared keys.
 
 use crate::peer::{mosquitto_pub, run, s_client};
-use crate::pki::{MANUAL, directory};
-use crate::server::{Server, psk};
+use crate::pki::{MANUAL, Recipe, directory};
+use crate::server::{Server, certificate, psk};
 
 const KEY: [u8; 32] = [0xb7; 32];
 
@@ -90,6 +90,43 @@ fn gnutls_in_both_versions() {
         if !priority.ends_with("+ECDHE-PSK") {
             assert_eq!(served.received, b"hello\n", "{priority} {said}");
         }
+    }
+}
+
+/// A change of keys that the client wants answered (RFC 8446 4.6.3), with either library.
+#[test]
+fn keys_are_changed() {
+    let ca = Recipe::ca("ca").self_signed();
+    let broker = Recipe::new("broker").signed_by(&ca);
+    let files = directory(&[]);
+    let psk_words = format!(
+        "--pskusername test --pskkey {} --priority NORMAL:-KX-ALL:+PSK",
+        hex(&KEY)
+    );
+    for (tls, words) in [
+        (psk("test", &KEY), &psk_words[..]),
+        (
+            certificate(b"", &broker.pem(), &broker.key_pem(), false),
+            "--insecure",
+        ),
+    ] {
+        let server = Server::start(tls, 1);
+        let words = format!("{words} --inline-commands -p {} 127.0.0.1", server.port);
+        let (_, said) = run(
+            files.path(),
+            "gnutls-cli",
+            &words,
+            "^rekey^\n^rekey1^\n^rekey1^\nhello\n",
+        );
+        let served = server
+            .outcome()
+            .unwrap_or_else(|error| panic!("{error} {said}"));
+        assert_eq!(
+            said.matches("Rekey was completed").count(),
+            3,
+            "{served:?} {said}"
+        );
+        assert_eq!(served.received, b"hello\n", "{said}");
     }
 }
 

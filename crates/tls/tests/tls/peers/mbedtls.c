@@ -3,6 +3,10 @@
 #include <mbedtls/entropy.h>
 #include <mbedtls/net_sockets.h>
 #include <mbedtls/ssl.h>
+#include <mbedtls/version.h>
+#if MBEDTLS_VERSION_MAJOR >= 3
+#include <psa/crypto.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +34,9 @@ int main(int argc, char **argv)
     mbedtls_ctr_drbg_init(&random);
     mbedtls_entropy_init(&entropy);
     mbedtls_x509_crt_init(&ca);
+#if MBEDTLS_VERSION_MAJOR >= 3
+    MUST(psa_crypto_init());
+#endif
     MUST(mbedtls_ctr_drbg_seed(&random, mbedtls_entropy_func, &entropy, NULL, 0));
     MUST(mbedtls_ssl_config_defaults(&config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                      MBEDTLS_SSL_PRESET_DEFAULT));
