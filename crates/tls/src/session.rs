@@ -55,6 +55,14 @@ impl Session {
         }
     }
 
+    /// Whether there is ciphertext to be sent.
+    pub(crate) fn has_unsent(&self) -> bool {
+        match self {
+            Session::Rustls(one) => !one.memory.unsent().is_empty(),
+            Session::Openssl(stream) => !stream.get_ref().unsent().is_empty(),
+        }
+    }
+
     /// Goes on with the handshake as far as what has come allows; true when it is complete. What is to be sent, an alert
     /// after an error included, is in the memory afterwards.
     pub(crate) fn handshake(&mut self) -> Result<bool, SessionError> {

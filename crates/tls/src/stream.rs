@@ -13,9 +13,10 @@ use crate::session::Session;
 /// A connection over `S`, plain or through TLS.
 ///
 /// What a caller may rely on:
-/// - A read that returns fewer bytes than asked for has left nothing inside that could be read before more comes from the
-///   socket, so readiness of the socket tells the rest. [`Stream::has_unread`] says the same at any time; it is true after
-///   the handshake, since the first bytes may have come with it.
+/// - A read that returns fewer bytes than asked for has left none inside that could be read before more comes from the
+///   socket, so readiness of the socket tells the rest; for an end or an error right behind them the task is woken.
+///   [`Stream::has_unread`] says at any time whether to read without waiting; it is true after the handshake, since the
+///   first bytes may have come with it.
 /// - A read that is pending has asked the socket, which wakes the task. Reading never takes the waker of a task that waits
 ///   to write, so reading and writing may be two tasks.
 /// - A write takes up to 64 KiB, gives all its ciphertext to the socket with one call, and takes no more before the socket
@@ -136,10 +137,9 @@ impl<S> Stream<S> {
     }
 
     /// Whether ciphertext waits for room in the socket; `poll_flush` sends it.
-    pub fn has_unsent(&mut self) -> bool {
-        self.tls
-            .as_mut()
-            .is_some_and(|tls| !tls.session.memory().unsent().is_empty())
+    pub fn has_unsent(&self) -> bool {
+        let tls = self.tls.as_ref();
+        tls.is_some_and(|tls| tls.session.has_unsent())
     }
 }
 
@@ -188,6 +188,13 @@ impl Tls {
         for _ in 0..READS_A_POLL {
             let decrypted = self.decrypt(buffer);
             self.answer(socket, cx)?;
+            if let Poll::Ready(Ok(count)) = decrypted
+                && (1..buffer.len()).contains(&count)
+                && self.unread
+            {
+                // The end, or an error: the socket may have nothing more to tell.
+                cx.waker().wake_by_ref();
+            }
             if decrypted.is_ready() {
                 return decrypted;
             }

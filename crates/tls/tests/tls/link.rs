@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use proptest::prelude::*;
 use smol::LocalExecutor;
@@ -355,6 +357,38 @@ fn a_short_read_has_left_nothing() {
             assert!(!one.has_unread());
             let next = smol::future::poll_once(one.read(&mut buffer)).await;
             assert!(next.is_none());
+        });
+    }
+}
+
+/// Whether its task was woken.
+#[derive(Default)]
+struct Woken(AtomicBool);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The end that comes with the last bytes is told without another event of the socket.
+#[test]
+fn an_end_behind_a_short_read_wakes_the_reader() {
+    for kind in KINDS {
+        smol::block_on(async {
+            let (mut one, mut other) = connect(kind, link(1_000_000, 3, true)).await;
+            other.write_all(b"last").await.unwrap();
+            other.close().await.unwrap();
+            let mut buffer = [0; 100];
+            let woken = Arc::new(Woken::default());
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut cx = Context::from_waker(&waker);
+            let count = Pin::new(&mut one).poll_read(&mut cx, &mut buffer);
+            assert!(matches!(count, Poll::Ready(Ok(4))), "{count:?}");
+            let woken = woken.0.load(Ordering::Relaxed);
+            assert!(woken || !one.is_encrypted(), "{kind:?}");
+            assert!(one.has_unread() || !one.is_encrypted());
+            assert_eq!(one.read(&mut buffer).await.unwrap(), 0);
         });
     }
 }
