@@ -54,6 +54,8 @@ pub(crate) const MAX_PSK_KEY: usize = 512;
 const GOOD_PSK_KEY: usize = 16;
 /// Time to get another certificate, in seconds.
 const SOON: i64 = 30 * 86_400;
+/// Room for the signatures of TLS 1.3 with SHA-256 (RSA-PSS).
+const LEAST_RSA_BITS: u32 = 1024;
 /// Certificates in a chain.
 const MOST_CERTIFICATES: usize = 10;
 
@@ -212,6 +214,9 @@ impl Certified {
 }
 
 fn supported(key: PKey<Private>) -> Result<PKey<Private>, Fault> {
+    if key.id() == Id::RSA && key.bits() < LEAST_RSA_BITS {
+        return Err(Fault::KeyTooSmall(key.bits()));
+    }
     let curve = key.ec_key().ok().and_then(|key| key.group().curve_name());
     let curves = [Nid::X9_62_PRIME256V1, Nid::SECP384R1, Nid::SECP521R1];
     match curve {

@@ -75,6 +75,8 @@ pub enum Fault {
     DamagedKey,
     /// Neither RSA, nor an elliptic curve of P-256, P-384 and P-521, nor Ed25519.
     OtherKeyKind,
+    /// RSA with so few bits that today's signatures do not fit.
+    KeyTooSmall(u32),
     /// The key belongs to none of the certificates.
     KeyMismatch,
     /// Longer than so many bytes.
@@ -187,6 +189,11 @@ impl fmt::Display for Problem {
                     "{label} must be RSA, Ed25519 or on the elliptic curve P-256, P-384 or P-521."
                 )
             }
+            Fault::KeyTooSmall(bits) => write!(
+                f,
+                "{label} is RSA with {bits} bits only, too few to sign with; make one with 2048, or on P-256, and a \
+                 certificate for it."
+            ),
             Fault::KeyMismatch => {
                 write!(
                     f,

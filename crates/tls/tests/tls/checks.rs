@@ -231,6 +231,10 @@ fn what_is_no_key() {
             other_curve.private_key_to_pem_pkcs8().unwrap(),
             Fault::OtherKeyKind,
         ),
+        (
+            rsa(768).private_key_to_pem_pkcs8().unwrap(),
+            Fault::KeyTooSmall(768),
+        ),
         (key.private_key_to_pem_pkcs8().unwrap(), Fault::KeyMismatch),
         (
             p256().private_key_to_pem_pkcs8().unwrap(),
