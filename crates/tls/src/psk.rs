@@ -72,9 +72,10 @@ pub(crate) fn context(identity: &[u8], key: &[u8]) -> Result<SslContext, ErrorSt
     builder.set_psk_server_callback(move |ssl, given, space| {
         let given = given.unwrap_or_default();
         let is_known = given.len() == identity.len() && memcmp::eq(given, &identity);
-        let seen = offer_of(ssl, offer);
-        seen.known = is_known;
-        seen.unknown = (!is_known).then(|| given.to_vec());
+        note(ssl, offer, |seen| {
+            seen.known = is_known;
+            seen.unknown = (!is_known).then(|| given.to_vec());
+        });
         let key = if is_known { &key } else { &stand_in };
         match space.get_mut(..key.len()) {
             Some(space) => space.copy_from_slice(key),
@@ -84,10 +85,12 @@ pub(crate) fn context(identity: &[u8], key: &[u8]) -> Result<SslContext, ErrorSt
     });
     builder.set_client_hello_callback(move |ssl, _| {
         let version = ssl.client_hello_legacy_version();
-        offer_of(ssl, offer).is_new = version == Some(SslVersion::TLS1_2);
+        note(ssl, offer, |seen| {
+            seen.is_new = version == Some(SslVersion::TLS1_2);
+        });
         // Some clients have TLS 1.3, but pre-shared keys in 1.2 only.
         if !offers_key_for_tls13(ssl) {
-            offer_of(ssl, offer).capped = true;
+            note(ssl, offer, |seen| seen.capped = true);
             ssl.set_max_proto_version(Some(SslVersion::TLS1_2))?;
         }
         Ok(ClientHelloResponse::SUCCESS)
@@ -103,12 +106,13 @@ pub(crate) fn builder(method: SslMethod) -> Result<SslContextBuilder, ErrorStack
     Ok(builder)
 }
 
-fn offer_of(ssl: &mut SslRef, index: Index<Ssl, Offer>) -> &mut Offer {
+fn note(ssl: &mut SslRef, index: Index<Ssl, Offer>, change: impl FnOnce(&mut Offer)) {
     if ssl.ex_data(index).is_none() {
         ssl.set_ex_data(index, Offer::default());
     }
-    ssl.ex_data_mut(index)
-        .expect("what was set a moment ago is there")
+    if let Some(offer) = ssl.ex_data_mut(index) {
+        change(offer);
+    }
 }
 
 /// Whether the ClientHello that is being answered has the extension.
