@@ -205,7 +205,16 @@ impl Engine {
                 words.into(),
             ));
         }
-        Ok(Some(format!("auto-{:032x}", u128::from_be_bytes(random))))
+        // Of the same form as Mosquitto's.
+        let hex = format!("{:032X}", u128::from_be_bytes(random));
+        let (a, b, c, d, e) = (
+            &hex[..8],
+            &hex[8..12],
+            &hex[12..16],
+            &hex[16..20],
+            &hex[20..],
+        );
+        Ok(Some(format!("auto-{a}-{b}-{c}-{d}-{e}")))
     }
 
     /// Resumes or makes the Session [MQTT-3.1.2-4] to [MQTT-3.1.2-6]. A connection that has it loses it
@@ -382,18 +391,21 @@ impl Engine {
         let mut properties = PropertiesBuffer::new();
         if connect.version == Version::V5 {
             let limits = &self.limits;
-            let expiry = self.sessions[session as usize].expiry;
-            if connect.properties.session_expiry_interval().unwrap_or(0) != expiry {
-                put(&mut properties, Property::SessionExpiryInterval(expiry));
+            // In the order in which Mosquitto sends them: there are clients and tests that compare bytes.
+            if keep_alive != connect.keep_alive {
+                put(&mut properties, Property::ServerKeepAlive(keep_alive));
             }
-            if limits.max_inflight < u16::MAX {
+            if limits.max_topic_alias > 0 {
                 put(
                     &mut properties,
-                    Property::ReceiveMaximum(limits.max_inflight),
+                    Property::TopicAliasMaximum(limits.max_topic_alias),
                 );
             }
-            if limits.max_qos < QoS::ExactlyOnce {
-                put(&mut properties, Property::MaximumQoS(limits.max_qos as u8));
+            if let Some(assigned) = assigned {
+                put(
+                    &mut properties,
+                    Property::AssignedClientIdentifier(assigned),
+                );
             }
             if !limits.retain_available {
                 put(&mut properties, Property::RetainAvailable(false));
@@ -404,20 +416,18 @@ impl Engine {
                     Property::MaximumPacketSize(limits.max_packet_size),
                 );
             }
-            if let Some(assigned) = assigned {
+            if limits.max_inflight < u16::MAX {
                 put(
                     &mut properties,
-                    Property::AssignedClientIdentifier(assigned),
+                    Property::ReceiveMaximum(limits.max_inflight),
                 );
             }
-            if limits.max_topic_alias > 0 {
-                put(
-                    &mut properties,
-                    Property::TopicAliasMaximum(limits.max_topic_alias),
-                );
+            if limits.max_qos < QoS::ExactlyOnce {
+                put(&mut properties, Property::MaximumQoS(limits.max_qos as u8));
             }
-            if keep_alive != connect.keep_alive {
-                put(&mut properties, Property::ServerKeepAlive(keep_alive));
+            let expiry = self.sessions[session as usize].expiry;
+            if connect.properties.session_expiry_interval().unwrap_or(0) != expiry {
+                put(&mut properties, Property::SessionExpiryInterval(expiry));
             }
             if connect.properties.request_response_information() == Some(true) {
                 // A part of the topic tree for answers to this client; none where its identifier can't be in a topic.

@@ -14,7 +14,7 @@ fn every_version_is_welcome() {
     let (_, answer) = house.connect("c", &V5());
     assert_eq!(
         answer,
-        "CONNACK 00 ReceiveMaximum(20) MaximumPacketSize(1048576) TopicAliasMaximum(10)"
+        "CONNACK 00 TopicAliasMaximum(10) MaximumPacketSize(1048576) ReceiveMaximum(20)"
     );
 }
 
@@ -124,6 +124,36 @@ fn an_empty_identifier_is_replaced_where_that_is_allowed() {
     assert_eq!(
         strict.connect("", &V5()).1,
         refused("85", "empty client identifier, which the settings forbid")
+    );
+}
+
+#[test]
+fn connack_names_its_properties_in_the_order_of_mosquitto() {
+    let limits = Limits {
+        max_keep_alive: 60,
+        max_qos: Q1,
+        retain_available: false,
+        max_session_expiry: Some(50),
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let terms = Terms {
+        properties: vec![Property::SessionExpiryInterval(100)],
+        ..V5()
+    };
+    let (_, answer) = house.connect("", &terms);
+    let (before, rest) = answer.split_once(" AssignedClientIdentifier(\"").unwrap();
+    let (assigned, after) = rest.split_once("\")").unwrap();
+    assert_eq!(
+        before,
+        "CONNACK 00 ServerKeepAlive(60) TopicAliasMaximum(10)"
+    );
+    let groups: Vec<_> = assigned.split('-').map(str::len).collect();
+    assert_eq!(groups, [4, 8, 4, 4, 4, 12], "{assigned}");
+    assert_eq!(
+        after,
+        " RetainAvailable(false) MaximumPacketSize(1048576) ReceiveMaximum(20) MaximumQoS(1) \
+         SessionExpiryInterval(50)"
     );
 }
 
