@@ -331,7 +331,7 @@ impl Engine {
         } else {
             let reason = format!("{error} [{}]", error.statement());
             // What is wrong with the version of a second CONNECT, only CONNACK could say [MQTT-3.1.0-2].
-            let code = match error.reason_code() {
+            let code = match reason_code(error, input) {
                 code if code.is_allowed_in(PacketType::Disconnect) => code,
                 _ => ReasonCode::ProtocolError,
             };
@@ -494,5 +494,17 @@ impl Engine {
     /// The limits in force.
     pub(crate) fn limits(&self) -> &Limits {
         &self.limits
+    }
+}
+
+/// The Reason Code for bytes that are no packet. What a client may never send is a Protocol Error whatever else is wrong
+/// with it; where the standard names no code, it is Mosquitto's.
+fn reason_code(error: &mqtt::DecodeError, input: &[u8]) -> ReasonCode {
+    match (input[0] >> 4, error) {
+        // A reserved type, the answers of a server, and AUTH, which only one who has named a method may send.
+        (0 | 2 | 9 | 11 | 13 | 15, _) => ReasonCode::ProtocolError,
+        // PUBLISH and its acknowledgements.
+        (3..=7, mqtt::DecodeError::PacketIdentifierZero) => ReasonCode::ProtocolError,
+        _ => error.reason_code(),
     }
 }

@@ -98,13 +98,11 @@ impl DecodeError {
             Self::SubscriptionOptions(byte) if byte & 0b1100_0000 != 0 => {
                 ReasonCode::MalformedPacket
             }
-            // A bad character is one in every string, a topic or not (section 1.5.4).
-            Self::TopicName(TopicError::Nul | TopicError::ControlCharacter)
-            | Self::TopicFilter(TopicError::Nul | TopicError::ControlCharacter) => {
-                ReasonCode::MalformedPacket
+            // 0x8F and 0x90 mean topics that are correctly formed (section 3.14.2.1). These are not.
+            Self::TopicFilter(TopicError::ShareName | TopicError::ShareWithoutFilter) => {
+                ReasonCode::ProtocolError
             }
-            Self::TopicName(_) => ReasonCode::TopicNameInvalid,
-            Self::TopicFilter(_) => ReasonCode::TopicFilterInvalid,
+            Self::TopicName(_) | Self::TopicFilter(_) => ReasonCode::MalformedPacket,
             Self::PropertyValue(PropertyIdentifier::TopicAlias) => ReasonCode::TopicAliasInvalid,
             Self::TopicMissing
             | Self::SessionPresentWithRefusal
@@ -365,11 +363,15 @@ mod tests {
             ),
             (
                 DecodeError::TopicFilter(TopicError::ShareName),
-                ReasonCode::TopicFilterInvalid,
+                ReasonCode::ProtocolError,
+            ),
+            (
+                DecodeError::TopicFilter(TopicError::MultiLevelWildcard),
+                ReasonCode::MalformedPacket,
             ),
             (
                 DecodeError::TopicName(TopicError::WildcardInName),
-                ReasonCode::TopicNameInvalid,
+                ReasonCode::MalformedPacket,
             ),
             (
                 DecodeError::TopicName(TopicError::ControlCharacter),

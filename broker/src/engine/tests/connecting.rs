@@ -41,6 +41,34 @@ fn an_unknown_version_is_told_so() {
 }
 
 #[test]
+fn reason_codes_for_what_is_no_packet() {
+    let mut house = House::new();
+    let cases: [(&[u8], u8); 12] = [
+        // Never a client's, whatever follows.
+        (&[0x00, 0x00], 0x82),
+        (&[0x20, 0x02, 0x09, 0x00], 0x82),
+        (&[0x90, 0x00], 0x82),
+        (&[0xb0, 0x00], 0x82),
+        (&[0xf1, 0x00], 0x82),
+        // A Packet Identifier of 0.
+        (b"\x32\x06\x00\x01t\x00\x00\x00", 0x82),
+        (b"\x62\x02\x00\x00", 0x82),
+        (b"\x82\x07\x00\x00\x00\x00\x01t\x00", 0x81),
+        // Topics that are none, and a Shared Subscription to nothing.
+        (b"\x30\x04\x00\x01#\x00", 0x81),
+        (b"\x82\x08\x00\x01\x00\x00\x02#+\x00", 0x81),
+        (b"\xa2\x05\x00\x01\x00\x00\x00", 0x81),
+        (b"\x82\x0e\x00\x01\x00\x00\x08$share/g\x00", 0x82),
+    ];
+    for (bytes, code) in cases {
+        let client = house.client("a", &V5());
+        house.engine.receive(house.now, client, bytes);
+        let expected = format!("DISCONNECT {code:02x}\nCLOSED");
+        assert_eq!(house.read(client), expected, "{bytes:02x?}");
+    }
+}
+
+#[test]
 fn a_second_connect_ends_the_connection() {
     let mut house = House::new();
     let key = house.client("a", &V5());
