@@ -278,8 +278,7 @@ impl Engine {
     }
 
     pub(super) fn puback(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
-        self.complete(now, key, ack, Awaiting::Ack);
-        Ok(())
+        self.complete(now, key, ack, Awaiting::Ack)
     }
 
     pub(super) fn pubrec(
@@ -291,15 +290,14 @@ impl Engine {
     ) -> Outcome {
         if ack.reason.is_error() {
             // [MQTT-4.4.0-2]: the delivery is over, its place in the window is free.
-            self.complete(now, session_key, ack, Awaiting::Rec);
-            return Ok(());
+            return self.complete(now, session_key, ack, Awaiting::Rec);
         }
         let session = &mut self.sessions[session_key as usize];
         let sent = session
             .position(ack.packet_identifier)
-            .and_then(|position| session.in_flight.get_mut(position))
-            .filter(|sent| sent.awaiting != Awaiting::Ack);
+            .and_then(|position| session.in_flight.get_mut(position));
         let reason = match sent {
+            Some(sent) if sent.awaiting == Awaiting::Ack => return Err(unfit()),
             Some(sent) => {
                 sent.awaiting = Awaiting::Comp;
                 sent.delivery = None; // [MQTT-4.3.3-6]
@@ -327,20 +325,35 @@ impl Engine {
     }
 
     pub(super) fn pubcomp(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>) -> Outcome {
-        self.complete(now, key, ack, Awaiting::Comp);
-        Ok(())
+        self.complete(now, key, ack, Awaiting::Comp)
     }
 
-    /// The last acknowledgement of a delivery has come: the next one may go. One that fits nothing is ignored, as
-    /// Mosquitto does.
-    fn complete(&mut self, now: Instant, key: SessionKey, ack: &Ack<'_>, awaited: Awaiting) {
+    /// The last acknowledgement of a delivery has come: the next one may go. One for an identifier that is not in use is
+    /// ignored, as Mosquitto does.
+    fn complete(
+        &mut self,
+        now: Instant,
+        key: SessionKey,
+        ack: &Ack<'_>,
+        awaited: Awaiting,
+    ) -> Outcome {
         let session = &mut self.sessions[key as usize];
-        let position = session
-            .position(ack.packet_identifier)
-            .filter(|&position| session.in_flight[position].awaiting == awaited);
-        if let Some(position) = position {
-            session.complete(position);
-            self.pump(now, key);
+        let Some(position) = session.position(ack.packet_identifier) else {
+            return Ok(());
+        };
+        if session.in_flight[position].awaiting != awaited {
+            return Err(unfit());
         }
+        session.complete(position);
+        self.pump(now, key);
+        Ok(())
     }
+}
+
+/// An acknowledgement of another kind than the message waits for.
+fn unfit() -> End {
+    End::told(
+        ReasonCode::ProtocolError,
+        "an acknowledgement that does not belong to the QoS or the state of its message",
+    )
 }

@@ -77,6 +77,34 @@ fn a_window_is_kept_and_refilled_in_order() {
 }
 
 #[test]
+fn an_acknowledgement_of_the_wrong_kind_is_a_protocol_error() {
+    let cases: [(QoS, &[AckType]); 6] = [
+        (Q1, &[AckType::PubRec]),
+        (Q1, &[AckType::PubComp]),
+        (Q2, &[AckType::PubAck]),
+        (Q2, &[AckType::PubComp]),
+        (Q2, &[AckType::PubRec, AckType::PubAck]),
+        // None is wrong for an identifier that is not in use.
+        (Q0, &[AckType::PubAck, AckType::PubComp]),
+    ];
+    for (qos, acks) in cases {
+        let mut house = House::new();
+        let client = house.client("a", &V5());
+        house.subscribe(client, &[("t", options(qos))], &[]);
+        house.publish(client, "t", b"x", qos, 1);
+        let (last, before) = acks.split_last().unwrap();
+        for &ack in before {
+            house.ack(client, ack, 1);
+        }
+        let expected = match qos {
+            QoS::AtMostOnce => "",
+            _ => "DISCONNECT 82\nCLOSED",
+        };
+        assert_eq!(house.ack(client, *last, 1), expected, "{qos:?} {acks:?}");
+    }
+}
+
+#[test]
 fn a_negative_pubrec_frees_the_window() {
     let mut house = House::new();
     let terms = Terms {
