@@ -58,6 +58,8 @@ pub(super) struct Distributed {
 #[derive(Debug, Default)]
 pub(super) struct Router {
     targets: Vec<Target>,
+    /// Whether there is a matching subscription, even one that does not get this message.
+    matched: bool,
     /// Subscription Identifiers, each with the number of its target.
     identifiers: Vec<(u32, u32)>,
     pub(super) frames: Frames,
@@ -120,7 +122,7 @@ impl Engine {
         router.behind = std::mem::take(&mut self.router.behind);
         self.router = router;
         Distributed {
-            matched: !self.router.targets.is_empty(),
+            matched: self.router.matched,
             lost,
             unretained: false,
         }
@@ -191,12 +193,14 @@ impl Engine {
         passing: &Passing<'_>,
     ) {
         router.targets.clear();
+        router.matched = false;
         router.identifiers.clear();
         router.frames.clear();
         router.sequence += 1;
         let (sequence, sessions) = (router.sequence, &mut self.sessions);
         let Router {
             targets,
+            matched,
             identifiers,
             ..
         } = router;
@@ -204,6 +208,7 @@ impl Engine {
         self.subscriptions
             .matches(passing.topic, |found| match found {
                 Match::Each(subscribers) => {
+                    *matched = true;
                     for subscriber in subscribers {
                         // [MQTT-3.8.3-3]
                         if subscriber.no_local && publisher == Some(subscriber.session) {
@@ -228,6 +233,7 @@ impl Engine {
                     }
                 }
                 Match::OneOf(group) => {
+                    *matched = true;
                     let chosen = sharing::choose(group, passing.qos, sessions, connections);
                     if let Some(subscriber) = chosen {
                         if subscriber.identifier > 0 {

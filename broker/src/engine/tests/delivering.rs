@@ -176,6 +176,9 @@ fn no_local_keeps_the_echo_away() {
     };
     house.subscribe(one, &[("t", quiet)], &[]);
     assert_eq!(house.publish(one, "t", b"mine", Q0, 0), "");
+    // A subscription matches all the same.
+    assert_eq!(house.publish(one, "t", b"mine", Q1, 1), "PUBACK #1 00");
+    assert_eq!(house.publish(one, "u", b"mine", Q1, 2), "PUBACK #2 10");
     house.publish(other, "t", b"theirs", Q0, 0);
     assert_eq!(house.read(one), "PUBLISH t \"theirs\" q0");
 }
