@@ -167,7 +167,12 @@ impl Engine {
         };
         let refused = match forwarded {
             Ok(matched) => {
-                self.acknowledge_packet(key, kind, packet_identifier, matched.into());
+                let reason = match kind {
+                    // Mosquitto does not tell here whether anybody has subscribed; the standard asks nobody to.
+                    AckType::PubRec => ReasonCode::Success,
+                    _ => matched.into(),
+                };
+                self.acknowledge_packet(key, kind, packet_identifier, reason);
                 return Ok(());
             }
             Err(refused) => refused,

@@ -389,7 +389,7 @@ fn what_was_promised_stays_so_under_other_settings() {
     house
         .engine
         .apply(house.now, tighter, Access::new(Authentication::None));
-    assert_eq!(house.publish(client, "t", b"", Q2, 4), "PUBREC #4 10");
+    assert_eq!(house.publish(client, "t", b"", Q2, 4), "PUBREC #4 00");
     assert_eq!(house.retain(client, "t", b"x"), "PUBACK #77 10");
     assert!(house.connect("b", &V5()).1.contains("MaximumQoS(0)"));
 }
