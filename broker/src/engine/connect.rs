@@ -120,6 +120,19 @@ impl Engine {
                 words.into(),
             ));
         }
+        let max_keep_alive = self.limits.max_keep_alive;
+        if connect.version != Version::V5
+            && max_keep_alive < u16::MAX
+            && (connect.keep_alive == 0 || connect.keep_alive > max_keep_alive)
+        {
+            // It can't be told of another one; Mosquitto answers so.
+            let words = "its Keep Alive is longer than MAX_KEEP_ALIVE";
+            return Err(Refused(
+                V5::ImplementationSpecificError,
+                V3::IdentifierRejected,
+                words.into(),
+            ));
+        }
         let connection = &self.connections[key as usize];
         let credentials = Credentials {
             username: connect.username,

@@ -216,6 +216,31 @@ fn no_more_clients_than_allowed_but_one_may_return() {
 }
 
 #[test]
+fn a_3_x_client_is_refused_for_a_keep_alive_that_the_settings_forbid() {
+    let limits = Limits {
+        max_keep_alive: 100,
+        ..limits()
+    };
+    let mut house = House::with(limits, Authentication::None);
+    let asking_for = |version, keep_alive| Terms {
+        version,
+        keep_alive,
+        ..V3()
+    };
+    for version in [Version::V31, Version::V311] {
+        let answer = |house: &mut House, seconds| {
+            let (_, answer) = house.connect("a", &asking_for(version, seconds));
+            answer
+        };
+        assert_eq!(answer(&mut house, 100), "CONNACK 00");
+        assert_eq!(answer(&mut house, 101), "CONNACK 02\nCLOSED");
+        assert_eq!(answer(&mut house, 0), "CONNACK 02\nCLOSED");
+    }
+    let (_, answer) = house.connect("b", &asking_for(Version::V5, 0));
+    assert!(answer.contains("ServerKeepAlive(100)"), "{answer}");
+}
+
+#[test]
 fn what_the_settings_forbid_is_told() {
     let limits = Limits {
         max_qos: Q1,
