@@ -418,6 +418,10 @@ impl Engine {
             };
             if delivery.message.expired(now) {
                 self.stats.dropped.expired += 1; // [MQTT-3.3.2-5]
+                if delivery.qos > QoS::AtMostOnce {
+                    // Mosquitto counts it too: it numbers messages before they wait.
+                    session.next_identifier();
+                }
                 continue;
             }
             let identifier = (delivery.qos > QoS::AtMostOnce).then(|| session.next_identifier());

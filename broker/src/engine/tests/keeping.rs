@@ -204,7 +204,7 @@ fn messages_expire_while_they_wait() {
     house.wait(10);
     let (_, answer) = house.connect("s", &KEPT());
     let rest: Vec<_> = answer.lines().skip(1).collect();
-    assert_eq!(rest, ["PUBLISH t \"long\" q1 #1 MessageExpiryInterval(50)"]);
+    assert_eq!(rest, ["PUBLISH t \"long\" q1 #2 MessageExpiryInterval(50)"]);
     house.wait(50);
     let late = house.client("late", &V3());
     assert_eq!(
