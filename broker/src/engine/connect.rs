@@ -503,8 +503,15 @@ pub(super) fn claims_text(properties: &Properties<'_>) -> bool {
     properties.payload_format_indicator() == Some(1)
 }
 
-/// `$SYS` is the broker's own, and a share name is no topic.
+/// `$SYS` is the broker's own, but for what the bridge of a Mosquitto tells of itself there, by its will too; a share
+/// name is no topic.
 pub(super) fn may_publish_to(topic: &str) -> bool {
-    let first = topic.split('/').next().unwrap_or_default();
-    first != "$SYS" && first != "$share"
+    let mut levels = topic.split('/');
+    match levels.next() {
+        Some("$SYS") => {
+            let bridge = [levels.next(), levels.next(), levels.nth(1), levels.next()];
+            bridge == [Some("broker"), Some("connection"), Some("state"), None]
+        }
+        first => first != Some("$share"),
+    }
 }

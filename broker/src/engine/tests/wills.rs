@@ -104,3 +104,33 @@ fn nobody_waits_for_one_that_a_will_found_behind() {
     assert!(answer.starts_with("PUBACK #1 87"), "{answer}");
     assert!(!house.engine.is_held(other));
 }
+
+#[test]
+fn a_bridge_tells_of_itself_below_sys() {
+    let mut house = House::new();
+    let topic = "$SYS/broker/connection/yard.house/state";
+    let terms = Terms {
+        will: Some((topic, b"0", Q1, true)),
+        ..V3()
+    };
+    let (bridge, watcher) = (house.client("yard", &terms), house.client("w", &V3()));
+    assert_eq!(house.retain(bridge, topic, b"1"), "PUBACK #77 00");
+    let answer = house.subscribe(watcher, &[("$SYS/broker/connection/#", options(Q0))], &[]);
+    assert_eq!(
+        answer,
+        format!("SUBACK [00]\nPUBLISH {topic} \"1\" q0 retain")
+    );
+    house.lose(bridge);
+    assert_eq!(house.read(watcher), format!("PUBLISH {topic} \"0\" q0"));
+    let client = house.client("c", &V5());
+    for own in [
+        "$SYS/broker/connection/state",
+        "$SYS/broker/connection/a/b/state",
+        "$SYS/broker/connection/a/state/b",
+        "$SYS/broker/uptime",
+        "$SYS",
+    ] {
+        let answer = house.publish(client, own, b"1", Q1, 1);
+        assert!(answer.starts_with("PUBACK #1 87"), "{own} {answer}");
+    }
+}
