@@ -59,6 +59,11 @@ impl Retained {
         self.bytes + self.charge.bytes()
     }
 
+    /// Steps that a search takes at most.
+    pub(crate) fn steps(&self) -> usize {
+        self.nodes.len()
+    }
+
     /// Whether this very topic has one.
     pub(crate) fn contains(&self, topic: &str) -> bool {
         self.find(topic)
@@ -112,12 +117,22 @@ impl Retained {
         messages.filter_map(|message| message.expires_at()).min()
     }
 
-    /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first.
-    pub(crate) fn matches(&self, filter: &str, mut found: impl FnMut(&Rc<Message>)) {
+    /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first. Each topic
+    /// and part of one that is looked at takes one from `steps`; returns false where that was not enough.
+    pub(crate) fn matches(
+        &self,
+        filter: &str,
+        steps: &mut usize,
+        mut found: impl FnMut(&Rc<Message>),
+    ) -> bool {
         let levels: Vec<&str> = filter.split('/').collect();
         // Nodes still to visit and how many levels of the filter lead there, the next one last.
         let mut walk = vec![(ROOT, 0)];
         while let Some((key, depth)) = walk.pop() {
+            let Some(left) = steps.checked_sub(1) else {
+                return false;
+            };
+            *steps = left;
             let node = &self.nodes[key as usize];
             match levels.get(depth) {
                 None => {
@@ -136,6 +151,7 @@ impl Retained {
                 Some(level) => walk.extend(self.child(key, level).map(|key| (key, depth + 1))),
             }
         }
+        true
     }
 
     /// Pushes the children of a node, first on top; `$` topics stay out of a wildcard's reach at the root
@@ -239,7 +255,8 @@ mod tests {
 
     fn matching(store: &Retained, filter: &str) -> Vec<String> {
         let mut topics = Vec::new();
-        store.matches(filter, |message| topics.push(message.topic().to_owned()));
+        let topic = |message: &Rc<Message>| message.topic().to_owned();
+        assert!(store.matches(filter, &mut 100, |message| topics.push(topic(message))));
         topics
     }
 
@@ -254,6 +271,18 @@ mod tests {
         assert_eq!(matching(&store, "#").len(), 6);
         assert_eq!(matching(&store, "$SYS/#"), ["$SYS/x"]);
         assert_eq!(matching(&store, "a/x/c"), [""; 0]);
+    }
+
+    #[test]
+    fn a_search_goes_as_far_as_its_steps() {
+        let store = store(&["a/b", "a/c", "a/d"]);
+        let mut count = 0;
+        // The root, `a` and its three children.
+        let mut steps = 5;
+        assert!(store.matches("a/#", &mut steps, |_| count += 1));
+        assert_eq!((steps, count), (0, 3));
+        assert!(!store.matches("a/#", &mut 4, |_| count += 1));
+        assert_eq!(count, 5);
     }
 
     #[test]

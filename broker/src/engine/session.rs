@@ -303,6 +303,12 @@ impl Session {
         }
     }
 
+    /// Appends a Retained Message for a new subscription to the queue, where it does not count against the limits.
+    pub(crate) fn replay(&mut self, delivery: Delivery) {
+        debug_assert!(delivery.is_replayed());
+        self.push(delivery);
+    }
+
     /// Appends to the queue. Where a limit would be passed, the oldest messages that count go, or the new one if `drops` says
     /// so; a replay of Retained Messages at the front is not cut: then the new one goes too.
     pub(crate) fn enqueue(
@@ -312,10 +318,6 @@ impl Session {
         max_bytes: Option<u64>,
         drops: Drops,
     ) -> Queued {
-        if delivery.is_replayed() {
-            self.push(delivery);
-            return Queued::Kept;
-        }
         let cost = delivery.message.cost() as u64;
         let mut dropped = 0;
         while max_messages.is_some_and(|max| self.queued >= max)
@@ -357,6 +359,11 @@ impl Session {
         self.queue.push_back(delivery);
     }
 
+    /// How many Retained Messages wait for new subscriptions.
+    pub(crate) fn replayed(&self) -> usize {
+        self.replayed as usize
+    }
+
     /// Notes that the Retained Messages of a subscription are about to be queued. What still waits of an earlier time goes,
     /// since all are sent again [MQTT-3.8.4-4].
     pub(crate) fn begin_replay(&mut self, node: NodeKey) {
@@ -392,7 +399,8 @@ impl Session {
             |delivery: &Delivery| !delivery.is_replayed() && delivery.qos == QoS::AtMostOnce;
         let position = match self.queue.front() {
             Some(oldest) if droppable(oldest) => Some(0),
-            _ if self.unordered > 0 => self.queue.iter().position(droppable),
+            // A replay, which may be long, has none.
+            _ if self.unordered > self.replayed => self.queue.iter().position(droppable),
             _ => None,
         };
         let oldest = || {
@@ -605,15 +613,10 @@ mod tests {
     #[test]
     fn a_replay_is_not_cut() {
         let mut session = session();
-        session.enqueue(
-            Delivery {
-                replay: 1,
-                ..delivery(b"r")
-            },
-            Some(1),
-            None,
-            Drops::Oldest,
-        );
+        session.replay(Delivery {
+            replay: 1,
+            ..delivery(b"r")
+        });
         assert_eq!(
             session.enqueue(delivery(b"1"), Some(1), None, Drops::Oldest),
             Queued::Kept

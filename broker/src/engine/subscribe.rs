@@ -5,18 +5,36 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{
-    Packet, Properties, PropertiesBuffer, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Packet, Properties, PropertiesBuffer, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe, Version,
 };
 
 use super::connection::ConnectionKey;
 use super::edges::NodeKey;
+use super::message::Message;
 use super::session::{Delivery, Extra, SessionKey};
 use super::subscriptions::Subscriber;
 use super::{Engine, Outcome};
 
 /// The settings by which a subscription may be refused.
-const REFUSED_BY: &str = "MAX_SUBSCRIPTIONS, MAX_MEMORY, MAX_TOPIC_LEVELS, MAX_TOPIC_LENGTH";
+const REFUSED_BY: &str = "MAX_SUBSCRIPTIONS, MAX_MEMORY, MAX_TOPIC_LEVELS, MAX_TOPIC_LENGTH, or many filters for many \
+                          retained messages in one packet";
+/// How often each Retained Message may wait for one Session, since several of its new subscriptions may match it.
+const REPLAYS: usize = 4;
+/// So many Retained Messages may wait for a Session where there are fewer.
+const REPLAYED_ALWAYS: usize = 1000;
+/// Topics, and parts of them, that one SUBSCRIBE may make the broker look at in search of Retained Messages: less than a
+/// second on a slow processor. That is a hundred filters for all of the 10,000 that the defaults allow; where there are far
+/// more, each filter of a few may still match all.
+const REPLAY_STEPS: usize = 1_000_000;
+
+/// A new subscription, and the Retained Messages for it.
+struct Replay<'a> {
+    node: NodeKey,
+    filter: TopicFilter<'a>,
+    qos: QoS,
+    found: Vec<Rc<Message>>,
+}
 
 impl Engine {
     pub(super) fn subscribe(
@@ -30,24 +48,49 @@ impl Engine {
         let identifier = subscribe.properties.subscription_identifier().unwrap_or(0);
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
+        let mut steps = REPLAY_STEPS.max(REPLAYS * self.retained.steps());
+        let mut replayed = 0;
         let mut refused = 0;
         let mut seen = HashSet::new();
         let mut listens = false;
         for (filter, mut options) in subscribe.filters.iter() {
             options.qos = options.qos.min(self.limits.max_qos); // [MQTT-3.2.2-10]
-            match self.subscribe_one(session, filter, options, identifier) {
-                Ok((node, new)) => {
+            let made = self.subscribe_one(session, filter, options, identifier);
+            let made = made.and_then(|(node, new)| {
+                let wanted = match options.retain_handling {
+                    RetainHandling::Send => true,       // [MQTT-3.3.1-9]
+                    RetainHandling::SendIfNew => new,   // [MQTT-3.3.1-10]
+                    RetainHandling::DoNotSend => false, // [MQTT-3.3.1-11]
+                };
+                // The same filter twice in one packet is one subscription.
+                if wanted && filter.share().is_none() && seen.insert(node) {
+                    match self.find_retained(now, session, filter, &mut steps, replayed) {
+                        Some(found) => {
+                            replayed += found.len();
+                            replays.push(Replay {
+                                node,
+                                filter,
+                                qos: options.qos,
+                                found,
+                            });
+                        }
+                        None => {
+                            if new {
+                                self.subscriptions.remove(filter, session);
+                                self.sessions[session as usize].subscriptions.pop();
+                                // Another may get its place in the tree.
+                                seen.remove(&node);
+                            }
+                            return Err(ReasonCode::QuotaExceeded);
+                        }
+                    }
+                }
+                Ok(new)
+            });
+            match made {
+                Ok(new) => {
                     codes.push(options.qos as u8);
                     listens |= new && self.note_subscription(now, session, filter);
-                    let wanted = match options.retain_handling {
-                        RetainHandling::Send => true,       // [MQTT-3.3.1-9]
-                        RetainHandling::SendIfNew => new,   // [MQTT-3.3.1-10]
-                        RetainHandling::DoNotSend => false, // [MQTT-3.3.1-11]
-                    };
-                    // The same filter twice in one packet is one subscription.
-                    if wanted && filter.share().is_none() && seen.insert(node) {
-                        replays.push((node, filter, options));
-                    }
                 }
                 Err(reason) => {
                     refused += 1;
@@ -82,9 +125,8 @@ impl Engine {
         }
         let properties = properties.as_properties();
         self.reply(key, &Packet::SubAck(SubAck { properties, ..bare }))?;
-        for (node, filter, options) in replays {
-            self.sessions[session as usize].begin_replay(node);
-            self.replay(now, session, (node, filter), options, identifier);
+        for replay in replays {
+            self.replay(now, session, replay, identifier);
         }
         self.pump(now, session);
         Ok(())
@@ -118,33 +160,49 @@ impl Engine {
         Ok((node, new))
     }
 
-    /// Queues the Retained Messages of a new subscription [MQTT-3.3.1-9].
-    fn replay(
-        &mut self,
+    /// The Retained Messages for a new subscription, beside those `replayed` for others in the same packet; none if these
+    /// would be too many, or the search too long.
+    fn find_retained(
+        &self,
         now: Instant,
         key: SessionKey,
-        (node, filter): (NodeKey, TopicFilter<'_>),
-        options: SubscriptionOptions,
-        identifier: u32,
-    ) {
-        let mut found = self.told(now, filter);
-        self.retained.matches(filter.as_str(), |message| {
+        filter: TopicFilter<'_>,
+        steps: &mut usize,
+        replayed: usize,
+    ) -> Option<Vec<Rc<Message>>> {
+        let mut found = Vec::new();
+        let searched = self.retained.matches(filter.as_str(), steps, |message| {
             if !message.expired(now) {
                 found.push(Rc::clone(message));
             }
         });
-        for message in found {
-            let delivery = Delivery {
-                qos: message.qos().min(options.qos),
+        let replayed = replayed + found.len();
+        let waiting = self.sessions[key as usize].replayed() + replayed;
+        let fits = waiting <= REPLAYED_ALWAYS.max(REPLAYS * self.retained.len())
+            && self.has_memory_for(replayed * size_of::<Delivery>());
+        (searched && fits).then_some(found)
+    }
+
+    /// Queues the Retained Messages of a new subscription [MQTT-3.3.1-9].
+    fn replay(&mut self, now: Instant, key: SessionKey, replay: Replay<'_>, identifier: u32) {
+        // These are few.
+        let told = match self.has_memory_for(0) {
+            true => self.told(now, replay.filter),
+            false => Vec::new(),
+        };
+        let session = &mut self.sessions[key as usize];
+        session.begin_replay(replay.node);
+        for message in told.into_iter().chain(replay.found) {
+            session.replay(Delivery {
+                qos: message.qos().min(replay.qos),
                 message,
                 retain: true, // [MQTT-3.3.1-8] of 3.1.1
-                replay: node,
+                replay: replay.node,
                 extra: match identifier {
                     0 => None,
                     identifier => Extra::new(&[identifier], None),
                 },
-            };
-            self.enqueue(key, delivery);
+            });
         }
     }
 

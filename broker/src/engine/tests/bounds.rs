@@ -201,3 +201,50 @@ fn with_nothing_to_drop_a_message_is_refused() {
     assert_eq!(house.publish(old, "t", &KIB, Q1, 1), "CLOSED");
     assert_eq!(house.engine.sessions[session as usize].queue_len(), 0);
 }
+
+/// Many filters that all match the same topics.
+fn overlapping() -> Vec<String> {
+    let level = |number: usize, bit: usize| if (number >> bit) & 1 == 0 { "+" } else { "a" };
+    let filter = |number| (0..10).map(|bit| level(number, bit)).collect::<Vec<_>>();
+    (0..1000)
+        .map(|number| filter(number).join("/") + "/#")
+        .collect()
+}
+
+#[test]
+fn many_filters_for_many_retained_messages_cost_a_bounded_time_and_no_queue_of_others() {
+    let mut house = with(|limits| limits.max_memory = 2 << 20);
+    let writer = house.client("w", &V3());
+    for number in 0..1000 {
+        house.retain(writer, &format!("a/a/a/a/a/a/a/a/a/a/{number}"), b"x");
+    }
+    absent(&mut house, "other");
+    for number in 0..500 {
+        house.publish(writer, "t", format!("{number}").as_bytes(), Q1, 1);
+    }
+    let reader = house.client("r", &V5());
+    let filters = overlapping();
+    let filters: Vec<_> = filters.iter().map(|one| (&**one, options(Q1))).collect();
+    let answer = house.subscribe(reader, &filters, &[]);
+    let codes = answer.lines().next().unwrap();
+    assert_eq!(codes.matches("01").count(), 4, "{codes}");
+    assert_eq!(codes.matches("97").count(), 996, "{codes}");
+    assert_eq!(answer.matches("PUBLISH").count(), 20);
+    // What was refused is no subscription.
+    assert_eq!(house.engine.subscriptions(), 5);
+    // Its own replay is among them.
+    assert_eq!(waiting(&mut house, "other").len(), 1500);
+    let mut count = 20;
+    let mut id = 1;
+    while count < 4000 {
+        count += house
+            .ack(reader, AckType::PubAck, id)
+            .matches("PUBLISH")
+            .count();
+        id += 1;
+    }
+    assert_eq!(
+        house.subscribe(reader, &filters[500..501], &[]),
+        "SUBACK [01]"
+    );
+}
