@@ -60,6 +60,13 @@ impl Connection {
         }
     }
 
+    /// Leaves what the engine has not used to the next turn, if it has had enough. Returns whether that is so.
+    fn rest(&mut self, engine: &Engine) -> bool {
+        let rests = engine.is_tired() && !self.partial.is_empty();
+        self.resumed |= rests;
+        rests
+    }
+
     /// Judges the first bytes of a connection. Returns whether all that has come is `input` and goes to the engine.
     fn begin(&mut self, broker: &Broker, key: ConnectionKey, input: &[u8]) -> bool {
         let known = self.partial.len();
@@ -153,6 +160,10 @@ fn read(
         if engine.is_held(key) {
             return Poll::Pending;
         }
+        if connection.rest(engine) {
+            broker.again(cx.waker());
+            return Poll::Pending;
+        }
     }
     let buffer = &mut *broker.buffer.borrow_mut();
     let count = match connection.socket.poll_read(cx, buffer) {
@@ -179,8 +190,8 @@ fn read(
         connection.partial.extend_from_slice(input);
         connection.take_partial(engine, key);
     }
-    if count == buffer.len() {
-        // More is there; the others come first.
+    if connection.rest(engine) || count == buffer.len() {
+        // There is more to do; the others come first.
         broker.again(cx.waker());
         return Poll::Pending;
     }
@@ -200,8 +211,8 @@ fn settle(broker: &Broker, key: ConnectionKey, connection: &mut Connection) -> P
         return Poll::Pending;
     };
     // What came before the end may still be waiting.
-    let is_held = broker.engine.borrow().is_held(key);
-    match if is_held { None } else { websocket.take_end() } {
+    let waits = connection.resumed || broker.engine.borrow().is_held(key);
+    match if waits { None } else { websocket.take_end() } {
         None if !websocket.is_urgent() => Poll::Pending,
         None => write(broker, key, connection),
         Some(End::Failed(reason)) => {

@@ -205,7 +205,8 @@ impl Engine {
             ..
         } = router;
         let connections = &self.connections;
-        self.subscriptions
+        let steps = self
+            .subscriptions
             .matches(passing.topic, |found| match found {
                 Match::Each(subscribers) => {
                     *matched = true;
@@ -243,6 +244,7 @@ impl Engine {
                     }
                 }
             });
+        self.steps += steps + targets.len();
     }
 
     /// Sends a message to one Session, or lets it wait there. Returns false if it could not be kept for lack of memory.

@@ -115,6 +115,9 @@ pub(crate) struct Engine {
     connection_account: Account,
     deadlines: Deadlines,
     router: Router,
+    /// What the packets of the last [`Engine::receive`] have cost: nodes of topic trees looked at, deliveries, and the packets
+    /// themselves.
+    steps: usize,
     /// Connections to look at before the end of the turn.
     dirty: Vec<ConnectionKey>,
     /// Connections that were held and are to be read again.
@@ -154,6 +157,7 @@ impl Engine {
             connection_account: Account::default(),
             deadlines: Deadlines::default(),
             router: Router::default(),
+            steps: 0,
             dirty: Vec::new(),
             resumed: Vec::new(),
             serial: 0,
@@ -199,9 +203,10 @@ impl Engine {
     }
 
     /// Takes what a client sent. Returns how many bytes made whole packets; the rest is to be given again with what
-    /// follows it.
+    /// follows it, or next turn if [`Engine::is_tired`].
     pub(crate) fn receive(&mut self, now: Instant, key: ConnectionKey, input: &[u8]) -> usize {
         let mut used = 0;
+        self.steps = 0;
         while used < input.len() {
             let Some(connection) = self.connections.get_mut(key as usize) else {
                 return input.len();
@@ -242,13 +247,23 @@ impl Engine {
                 self.end(now, key, end);
                 return input.len();
             }
-            if self.is_held(key) {
+            self.steps += 1;
+            if self.is_held(key) || self.is_tired() {
                 break;
             }
         }
         // Nothing is left, or it waits.
         let _ = self.note_incomplete(now, key, 0);
         used
+    }
+
+    /// Steps after which the packets of one client that are left wait for the next turn, so that the others are heard: some
+    /// milliseconds' work.
+    const STEPS_A_TURN: usize = 100_000;
+
+    /// Whether the last [`Engine::receive`] has done so much that the packets it left are for the next turn.
+    pub(crate) fn is_tired(&self) -> bool {
+        self.steps >= Self::STEPS_A_TURN
     }
 
     /// Notes how much of a packet has come without being whole. Large packets may take longer than Keep Alive, so every

@@ -48,7 +48,8 @@ impl Engine {
         let identifier = subscribe.properties.subscription_identifier().unwrap_or(0);
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
-        let mut steps = REPLAY_STEPS.max(REPLAYS * self.retained.steps());
+        let all_steps = REPLAY_STEPS.max(REPLAYS * self.retained.steps());
+        let mut steps = all_steps;
         let mut replayed = 0;
         let mut refused = 0;
         let mut seen = HashSet::new();
@@ -103,6 +104,7 @@ impl Engine {
                 }
             }
         }
+        self.steps += codes.len() + replayed + (all_steps - steps);
         if listens {
             self.begin_telling(now);
         }

@@ -269,12 +269,14 @@ impl Subscriptions {
     }
 
     /// Calls `found` for every node whose filter matches the Topic Name; a wildcard at the start does not match a
-    /// topic that begins with `$` [MQTT-4.7.2-1].
-    pub(crate) fn matches(&mut self, topic: &str, mut found: impl FnMut(Match<'_>)) {
+    /// topic that begins with `$` [MQTT-4.7.2-1]. Returns how many nodes were looked at.
+    pub(crate) fn matches(&mut self, topic: &str, mut found: impl FnMut(Match<'_>)) -> usize {
         const END: u32 = u32::MAX;
         let mut walk = std::mem::take(&mut self.walk);
         walk.push((ROOT, 0));
+        let mut steps = 0;
         while let Some((key, at)) = walk.pop() {
+            steps += 1;
             let node = &self.nodes[key as usize];
             let wild = key != ROOT || !topic.starts_with('$');
             if node.hash != NONE && wild {
@@ -299,6 +301,7 @@ impl Subscriptions {
             }
         }
         self.walk = walk;
+        steps
     }
 
     fn report(&self, key: NodeKey, found: &mut impl FnMut(Match<'_>)) {

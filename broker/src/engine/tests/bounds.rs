@@ -248,3 +248,26 @@ fn many_filters_for_many_retained_messages_cost_a_bounded_time_and_no_queue_of_o
         "SUBACK [01]"
     );
 }
+
+#[test]
+fn whoever_sends_much_at_a_time_lets_others_go_first() {
+    let mut house = House::new();
+    let writer = house.client("w", &V3());
+    let bytes = b"\x30\x03\x00\x01t".repeat(90_000);
+    let (mut at, mut turns) = (0, 0);
+    while at < bytes.len() {
+        at += house.engine.receive(house.now, writer, &bytes[at..]);
+        assert_eq!(house.engine.is_tired(), at < bytes.len());
+        turns += 1;
+    }
+    // Each costs two steps: the packet and the root of the tree.
+    assert_eq!(turns, 2);
+    // Two hundred readers, and a turn is over that much earlier.
+    for number in 0..200 {
+        let reader = house.client(&number.to_string(), &V3());
+        house.subscribe(reader, &[("t", options(Q0))], &[]);
+    }
+    let used = house.engine.receive(house.now, writer, &bytes);
+    assert!((1000..4000).contains(&used), "{used}");
+    assert!(house.engine.is_tired());
+}
