@@ -18,6 +18,7 @@ mod memory;
 mod message;
 mod pressure;
 mod publish;
+mod received;
 mod retained;
 mod session;
 mod sharing;

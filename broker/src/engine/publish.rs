@@ -11,7 +11,7 @@ use super::connect::{claims_text, may_publish_to};
 use super::connection::ConnectionKey;
 use super::frame::put;
 use super::message::Passing;
-use super::session::{Awaiting, Session, SessionKey};
+use super::session::{Awaiting, SessionKey};
 use super::{End, Engine, Outcome};
 
 /// A message that was taken, and whether anybody subscribed to it.
@@ -121,18 +121,18 @@ impl Engine {
         if publish.qos == QoS::ExactlyOnce
             && let Some(identifier) = publish.packet_identifier
         {
-            let session = &mut self.sessions[session as usize];
-            let limit = match self.connections[key as usize].version {
-                Version::V5 => usize::from(promise.receive_maximum),
-                _ => Session::MAX_RECEIVED,
-            };
-            if session.received.len() >= limit && !session.has_received(identifier) {
+            let received = &mut self.sessions[session as usize].received;
+            // Version 3 knows no limit but that of the identifiers.
+            if self.connections[key as usize].version == Version::V5
+                && received.len() >= usize::from(promise.receive_maximum)
+                && !received.contains(identifier)
+            {
                 return Err(End::told(
                     ReasonCode::ReceiveMaximumExceeded,
                     "more QoS 2 messages at a time than Receive Maximum allows",
                 ));
             }
-            if !session.receive(identifier) {
+            if !received.insert(identifier) {
                 // [MQTT-4.3.3-10]: answered, not delivered again.
                 let kind = AckType::PubRec;
                 self.acknowledge_packet(key, kind, identifier, ReasonCode::Success);
@@ -178,7 +178,9 @@ impl Engine {
             Err(refused) => refused,
         };
         if publish.qos == QoS::ExactlyOnce {
-            self.sessions[session as usize].release(packet_identifier); // [MQTT-4.3.3-9]
+            self.sessions[session as usize]
+                .received
+                .remove(packet_identifier); // [MQTT-4.3.3-9]
         }
         let version = self.connections[key as usize].version;
         if refused == NotForwarded::NoMemory && version != Version::V5 {
@@ -320,7 +322,9 @@ impl Engine {
         session: SessionKey,
         ack: &Ack<'_>,
     ) -> Outcome {
-        let reason = match self.sessions[session as usize].release(ack.packet_identifier) {
+        let received = &mut self.sessions[session as usize].received;
+        // From now on the identifier means a new message [MQTT-4.3.3-12].
+        let reason = match received.remove(ack.packet_identifier) {
             true => ReasonCode::Success,
             false => ReasonCode::PacketIdentifierNotFound,
         };

@@ -12,6 +12,7 @@ use settings::Drops;
 use super::connection::ConnectionKey;
 use super::edges::{NodeKey, ROOT};
 use super::message::{Account, Charge, Message};
+use super::received::Received;
 use super::subscriptions::Share;
 
 /// Where a Session lies in the engine.
@@ -138,8 +139,8 @@ pub(crate) struct Session {
     replaying: Vec<NodeKey>,
     /// How many in `queue` are replayed.
     replayed: u32,
-    /// Packet Identifiers of QoS 2 messages received and not yet released, in order of value.
-    pub(crate) received: Vec<PacketIdentifier>,
+    /// Packet Identifiers of QoS 2 messages received and not yet released.
+    pub(crate) received: Received,
     pub(crate) in_flight: VecDeque<InFlight>,
     /// How many at the front of `in_flight` were sent on this connection; the rest wait to be sent again.
     pub(crate) sent: usize,
@@ -163,9 +164,6 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// How many QoS 2 messages a client may leave unreleased that was never told a limit, being of version 3.
-    pub(crate) const MAX_RECEIVED: usize = 4096;
-
     pub(crate) fn new(client_identifier: &str, address: IpAddr, account: &Account) -> Self {
         let mut charge = account.open();
         charge.add(size_of::<Session>() + client_identifier.len());
@@ -181,7 +179,7 @@ impl Session {
             sys_subscriptions: 0,
             replaying: Vec::new(),
             replayed: 0,
-            received: Vec::new(),
+            received: Received::default(),
             in_flight: VecDeque::new(),
             sent: 0,
             window: 0,
@@ -270,36 +268,6 @@ impl Session {
         }
         if self.in_flight.is_empty() {
             self.in_flight = VecDeque::new();
-        }
-    }
-
-    /// Notes a QoS 2 message as received. False if it was already: a duplicate [MQTT-4.3.3-10].
-    pub(crate) fn receive(&mut self, identifier: PacketIdentifier) -> bool {
-        match self.received.binary_search(&identifier) {
-            Ok(_) => false,
-            Err(place) => {
-                self.received.insert(place, identifier);
-                true
-            }
-        }
-    }
-
-    /// Whether a QoS 2 message with this identifier waits for its release.
-    pub(crate) fn has_received(&self, identifier: PacketIdentifier) -> bool {
-        self.received.binary_search(&identifier).is_ok()
-    }
-
-    /// PUBREL came: the identifier means a new message from now on [MQTT-4.3.3-12]. False if it was unknown.
-    pub(crate) fn release(&mut self, identifier: PacketIdentifier) -> bool {
-        match self.received.binary_search(&identifier) {
-            Ok(place) => {
-                self.received.remove(place);
-                if self.received.is_empty() {
-                    self.received = Vec::new();
-                }
-                true
-            }
-            Err(_) => false,
         }
     }
 
@@ -626,20 +594,5 @@ mod tests {
             Queued::DroppedNewest
         );
         assert_eq!(session.queue_len(), 2);
-    }
-
-    #[test]
-    fn received_identifiers_are_a_set() {
-        let mut session = session();
-        let identifiers = [5, 3, 9].map(|value| NonZeroU16::new(value).unwrap());
-        assert!(
-            identifiers
-                .iter()
-                .all(|&identifier| session.receive(identifier))
-        );
-        assert!(!session.receive(identifiers[1]));
-        assert!(session.release(identifiers[1]));
-        assert!(!session.release(identifiers[1]));
-        assert!(session.receive(identifiers[1]));
     }
 }

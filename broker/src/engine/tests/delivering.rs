@@ -485,3 +485,17 @@ fn large_payloads_are_held_once() {
     }
     assert_eq!(house.engine.account.bytes(), before);
 }
+
+#[test]
+fn a_client_of_version_3_may_have_every_identifier_under_way() {
+    let mut house = House::new();
+    let client = house.client("a", &V3());
+    for id in 1..=u16::MAX {
+        assert_eq!(
+            house.publish(client, "t", b"", Q2, id),
+            format!("PUBREC #{id} 00")
+        );
+    }
+    assert_eq!(house.publish(client, "t", b"", Q2, 1), "PUBREC #1 00");
+    assert_eq!(house.ack(client, AckType::PubRel, 9), "PUBCOMP #9 00");
+}
