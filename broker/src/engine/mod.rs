@@ -517,11 +517,12 @@ impl Engine {
 }
 
 /// The Reason Code for bytes that are no packet. What a client may never send is a Protocol Error whatever else is wrong
-/// with it; where the standard names no code, it is Mosquitto's.
+/// with it, flags apart; where the standard names no code, it is Mosquitto's.
 fn reason_code(error: &mqtt::DecodeError, input: &[u8]) -> ReasonCode {
     match (input[0] >> 4, error) {
-        // A reserved type, the answers of a server, and AUTH, which only one who has named a method may send.
-        (0 | 2 | 9 | 11 | 13 | 15, _) => ReasonCode::ProtocolError,
+        (_, mqtt::DecodeError::FixedHeaderFlags(_)) => error.reason_code(), // [MQTT-2.1.3-1]
+        // The answers of a server, and AUTH, which only one who has named a method may send.
+        (2 | 9 | 11 | 13 | 15, _) => ReasonCode::ProtocolError,
         // PUBLISH and its acknowledgements.
         (3..=7, mqtt::DecodeError::PacketIdentifierZero) => ReasonCode::ProtocolError,
         _ => error.reason_code(),

@@ -43,13 +43,15 @@ fn an_unknown_version_is_told_so() {
 #[test]
 fn reason_codes_for_what_is_no_packet() {
     let mut house = House::new();
-    let cases: [(&[u8], u8); 12] = [
+    let cases: [(&[u8], u8); 13] = [
         // Never a client's, whatever follows.
-        (&[0x00, 0x00], 0x82),
         (&[0x20, 0x02, 0x09, 0x00], 0x82),
         (&[0x90, 0x00], 0x82),
         (&[0xb0, 0x00], 0x82),
-        (&[0xf1, 0x00], 0x82),
+        (&[0xf0, 0x01, 0x00], 0x82),
+        // But for these.
+        (&[0x00, 0x00], 0x81),
+        (&[0xf1, 0x00], 0x81),
         // A Packet Identifier of 0.
         (b"\x32\x06\x00\x01t\x00\x00\x00", 0x82),
         (b"\x62\x02\x00\x00", 0x82),
