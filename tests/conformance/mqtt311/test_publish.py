@@ -203,17 +203,14 @@ def test_acknowledgements_of_nothing(connect, publisher, topic):
     assert publisher.rest() == []
 
 
-def test_acknowledgements_of_the_wrong_kind(connect, publisher, subscriber, topic):
-    """They do not complete a delivery."""
-    publisher.publish(topic, "1", qos=1)
-    one = subscriber.expect(PUBLISH, qos=1)
-    subscriber.send_ack(PUBCOMP, one.identifier)
-    assert subscriber.rest() == []
-    subscriber.send_ack(PUBACK, one.identifier)
-    publisher.publish(topic, "2", qos=2)
-    two = subscriber.expect(PUBLISH, qos=2)
-    subscriber.send_ack(PUBACK, two.identifier)
-    subscriber.send_ack(PUBCOMP, two.identifier)
-    assert subscriber.rest() == []
-    subscriber.acknowledge(two)
-    assert subscriber.rest() == []
+@pytest.mark.parametrize("qos, kinds", [(1, [PUBREC]), (1, [PUBCOMP]), (2, [PUBACK]), (2, [PUBCOMP]),
+                                        (2, [PUBREC, PUBACK])])
+def test_acknowledgements_of_the_wrong_kind(connect, publisher, subscriber, topic, qos, kinds):
+    """They end the connection, as in Mosquitto."""
+    publisher.publish(topic, "x", qos=qos)
+    message = subscriber.expect(PUBLISH, qos=qos)
+    for kind in kinds:
+        if kind is not kinds[0]:
+            subscriber.answer(PUBREL, message.identifier)
+        subscriber.send_ack(kind, message.identifier)
+    subscriber.expect_closed()
