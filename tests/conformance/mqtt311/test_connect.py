@@ -15,7 +15,7 @@ from wire import (CONNACK, DISCONNECT, MQTT_3_1_1, PING, PUBACK, PUBCOMP, PUBLIS
 @pytest.mark.parametrize("data", [
     wire.publish("x", "x"), wire.publish("x", "x", qos=1), packet(PUBACK, b"\0\1"), packet(PUBREC, b"\0\1"),
     packet(PUBREL | 2, b"\0\1"), packet(PUBCOMP, b"\0\1"), wire.subscribe("x"), wire.unsubscribe("x"), PING,
-    packet(DISCONNECT), packet(CONNACK, b"\0\0"), b"GET / HTTP/1.1\r\n\r\n"])
+    packet(DISCONNECT), packet(CONNACK, b"\0\0")])
 def test_mqtt_3_1_0_1_another_packet_first_closes_the_connection(dial, data):
     client = dial()
     client.send(data)

@@ -29,7 +29,6 @@ def rejects(dial, said, *reasons):
     pytest.param(wire.subscribe("t", level=MQTT_5), id="SUBSCRIBE"), pytest.param(wire.PING, id="PINGREQ"),
     pytest.param(packet(DISCONNECT), id="DISCONNECT"), pytest.param(packet(wire.AUTH), id="AUTH"),
     pytest.param(packet(CONNACK, b"\0\0\0"), id="CONNACK"),
-    pytest.param(b"GET / HTTP/1.1\r\nHost: router\r\n\r\n", id="HTTP"),
     pytest.param(bytes.fromhex("16030100c8010000c40303") + bytes(192), id="TLS"),
     pytest.param(b"SSH-2.0-OpenSSH_9.2\r\n", id="SSH"), pytest.param(bytes(64), id="zeros"),
     pytest.param(b"\xff" * 64, id="ones"),
