@@ -495,6 +495,23 @@ fn answers_too_large_for_the_client_end_the_connection() {
         ..V5()
     };
     assert_eq!(house.connect("a", &tiny).1, "CLOSED");
+    // Nothing of it is left for the next one to stumble over.
+    assert_eq!((house.engine.clients(), house.engine.sessions()), (0, 0));
+    let small = Terms {
+        properties: vec![
+            Property::MaximumPacketSize(30),
+            Property::SessionExpiryInterval(10),
+        ],
+        ..KEPT()
+    };
+    let client = house.client("a", &small);
+    let many: Vec<_> = ["t"; 30].map(|filter| (filter, options(Q1))).to_vec();
+    assert_eq!(house.subscribe(client, &many, &[]), "CLOSED");
+    assert_eq!((house.engine.clients(), house.engine.sessions()), (0, 1));
+    let other = house.client("b", &V5());
+    house.publish(other, "t", b"x", Q1, 1);
+    let (_, answer) = house.connect("a", &KEPT());
+    assert!(answer.ends_with("PUBLISH t \"x\" q1 #1"), "{answer}");
 }
 
 #[test]
