@@ -180,10 +180,10 @@ impl Engine {
             seconds => Some(now + Duration::from_secs(seconds.into())),
         };
         session.will_at = session.will.as_ref().map(|will| now + will.delay);
-        self.set_session_deadline(session_key);
-        if self.sessions[session_key as usize].will_at == Some(now) {
+        if session.will_at == Some(now) {
             self.publish_will(now, session_key);
         }
+        self.set_session_deadline(session_key);
     }
 
     /// The Session ends: its Will Message is published, its subscriptions and messages go [MQTT-4.1.0-2].

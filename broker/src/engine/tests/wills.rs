@@ -134,3 +134,16 @@ fn a_bridge_tells_of_itself_below_sys() {
         assert!(answer.starts_with("PUBACK #1 87"), "{own} {answer}");
     }
 }
+
+#[test]
+fn a_will_that_is_published_at_once_leaves_nothing_due() {
+    let mut house = House::new();
+    let terms = Terms {
+        will: Some(("will", b"dead", Q0, false)),
+        ..KEPT()
+    };
+    let client = house.client("a", &terms);
+    house.lose(client);
+    let end = house.now + Duration::from_secs(3600);
+    assert_eq!(house.engine.deadline(), Some(end));
+}
