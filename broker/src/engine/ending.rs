@@ -106,7 +106,6 @@ impl Engine {
         }
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Draining;
-        connection.held_by = Vec::new();
         // Nothing more is taken from it.
         connection.aliases = Vec::new();
         connection.sent_aliases = SentAliases::default();
@@ -129,6 +128,7 @@ impl Engine {
             .set(Due::Connection(key), slot, Some(now + Self::DRAIN_TIMEOUT));
         let address = connection.address;
         self.touch(key);
+        self.wait_no_more(key);
         self.release(now, key);
         if connected {
             self.detach(now, key, &end);
@@ -246,6 +246,7 @@ impl Engine {
         };
         self.deadlines
             .set(Due::Connection(key), &mut connection.deadline, None);
+        self.wait_no_more(key);
         self.release(now, key);
         let connection = &mut self.connections[key as usize];
         match connection.phase {

@@ -76,9 +76,24 @@ impl Engine {
 
     /// Ends the waiting of a connection, if it waits.
     pub(super) fn let_go(&mut self, now: Instant, publisher: ConnectionKey) {
-        if !std::mem::take(&mut self.connections[publisher as usize].held_by).is_empty() {
+        if !self.wait_no_more(publisher).is_empty() {
             self.go_on(now, publisher);
         }
+    }
+
+    /// A publisher waits for nobody any longer, and nobody thinks that it does. Returns for whom it did.
+    pub(super) fn wait_no_more(&mut self, publisher: ConnectionKey) -> Vec<Identity> {
+        let waiting = self.identity(publisher);
+        let awaited = std::mem::take(&mut self.connections[publisher as usize].held_by);
+        for one in &awaited {
+            let connection = self.connections.get_mut(one.key as usize);
+            if let Some(connection) =
+                connection.filter(|connection| connection.serial == one.serial)
+            {
+                connection.holds.retain(|&other| other != waiting);
+            }
+        }
+        awaited
     }
 
     /// Whether nothing is to be read from this connection for now.
@@ -128,7 +143,7 @@ impl Engine {
     pub(super) fn give_up(&mut self, now: Instant, publisher: ConnectionKey) {
         let connection = &mut self.connections[publisher as usize];
         connection.excused_until = Some(now + EXCUSED);
-        for awaited in std::mem::take(&mut connection.held_by) {
+        for awaited in self.wait_no_more(publisher) {
             let connection = self.connections.get_mut(awaited.key as usize);
             if let Some(connection) = connection.filter(|one| one.serial == awaited.serial) {
                 connection.stalled = true;

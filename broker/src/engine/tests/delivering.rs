@@ -362,7 +362,13 @@ fn a_subscriber_that_leaves_is_not_waited_for() {
 #[test]
 fn a_publisher_that_leaves_while_it_waits_holds_nobody_up() {
     let (mut house, publisher, subscriber, sent) = held();
+    assert_eq!(house.engine.connections[subscriber as usize].holds.len(), 1);
     house.lose(publisher);
+    assert!(
+        house.engine.connections[subscriber as usize]
+            .holds
+            .is_empty()
+    );
     let other = house.client("o", &V3());
     assert_eq!(other, publisher);
     assert_eq!(house.read(subscriber).lines().count(), sent as usize);
