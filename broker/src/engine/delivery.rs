@@ -286,6 +286,8 @@ impl Engine {
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
             let kept = self.enqueue(target.session, delivery);
+            // What held up the rest may have been dropped for it.
+            self.send_waiting(now, target.session);
             if self.is_behind(target.session) {
                 self.router.behind.push(key);
             }

@@ -271,3 +271,30 @@ fn whoever_sends_much_at_a_time_lets_others_go_first() {
     assert!((1000..4000).contains(&used), "{used}");
     assert!(house.engine.is_tired());
 }
+
+#[test]
+fn what_a_dropped_message_held_up_goes_on() {
+    let mut house = with(|limits| limits.max_queued_messages = Some(1));
+    let terms = Terms {
+        properties: vec![Property::ReceiveMaximum(1)],
+        ..V5()
+    };
+    let (writer, reader) = (house.client("w", &V3()), house.client("r", &terms));
+    house.retain(writer, "kept", b"0");
+    house.subscribe(reader, &[("t", options(Q1))], &[]);
+    for (id, payload) in [b"1", b"2"].into_iter().enumerate() {
+        house.publish(writer, "t", payload, Q1, id as u16 + 1);
+    }
+    assert_eq!(house.read(reader), "PUBLISH t \"1\" q1 #1");
+    // The window is full: this waits behind the second one.
+    assert_eq!(
+        house.subscribe(reader, &[("kept", options(Q0))], &[]),
+        "SUBACK [00]"
+    );
+    house.publish(writer, "t", b"3", Q1, 3);
+    assert_eq!(house.read(reader), "PUBLISH kept \"0\" q0 retain");
+    assert_eq!(
+        house.ack(reader, AckType::PubAck, 1),
+        "PUBLISH t \"3\" q1 #2"
+    );
+}
