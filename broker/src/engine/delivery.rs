@@ -347,7 +347,7 @@ impl Engine {
         let dropped = match queued {
             Queued::Kept => 0,
             Queued::DroppedOldest(count) => count,
-            Queued::DroppedNewest => 1,
+            Queued::DroppedNewest(others) => others + 1,
         };
         self.stats.dropped.queue_full += u64::from(dropped);
         self.note_dropped(key, dropped);

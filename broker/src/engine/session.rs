@@ -114,8 +114,8 @@ pub(crate) enum Queued {
     Kept,
     /// It waits, and older ones were dropped for it.
     DroppedOldest(u32),
-    /// It was dropped itself.
-    DroppedNewest,
+    /// It was dropped itself, and so many older ones in vain.
+    DroppedNewest(u32),
 }
 
 /// The Session State of one Client Identifier.
@@ -292,7 +292,7 @@ impl Session {
             || max_bytes.is_some_and(|max| self.queued > 0 && self.queued_bytes + cost > max)
         {
             if drops == Drops::Newest || !self.drop_for(delivery.qos) {
-                return Queued::DroppedNewest;
+                return Queued::DroppedNewest(dropped);
             }
             dropped += 1;
         }
@@ -573,7 +573,7 @@ mod tests {
         assert_eq!(queued, Queued::DroppedOldest(1));
         assert!(!session.has_unordered());
         let queued = session.enqueue(of(QoS::AtMostOnce, b"none"), Some(2), None, Drops::Oldest);
-        assert_eq!(queued, Queued::DroppedNewest);
+        assert_eq!(queued, Queued::DroppedNewest(0));
         assert_eq!(session.dequeue().unwrap().message.payload(), b"alarm");
         assert_eq!(session.dequeue().unwrap().message.payload(), b"late");
     }
@@ -591,7 +591,7 @@ mod tests {
         );
         assert_eq!(
             session.enqueue(delivery(b"2"), Some(1), None, Drops::Oldest),
-            Queued::DroppedNewest
+            Queued::DroppedNewest(0)
         );
         assert_eq!(session.queue_len(), 2);
     }

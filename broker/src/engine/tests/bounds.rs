@@ -298,3 +298,18 @@ fn what_a_dropped_message_held_up_goes_on() {
         "PUBLISH t \"3\" q1 #2"
     );
 }
+
+#[test]
+fn all_that_a_full_queue_drops_is_counted() {
+    let mut house = with(|limits| limits.max_queued_bytes = Some(1000));
+    let (writer, reader) = (house.client("w", &V3()), house.client("r", &V3()));
+    house.subscribe(reader, &[("t", options(Q1))], &[]);
+    // More than its outbox takes.
+    house.publish(writer, "t", &[0; 70_000], Q0, 0);
+    house.publish(writer, "t", &[b'x'; 300], Q1, 2);
+    house.publish(writer, "t", &[b'y'; 100], Q0, 0);
+    // Too large beside the one of QoS 1, and the other one went in vain.
+    house.publish(writer, "t", &[b'z'; 700], Q0, 0);
+    assert_eq!(house.engine.stats().dropped.queue_full, 2);
+    assert_eq!(house.read(reader).lines().count(), 2);
+}
