@@ -165,7 +165,13 @@ impl Engine {
             QoS::ExactlyOnce => AckType::PubRec,
             _ => AckType::PubAck,
         };
+        let version = self.connections[key as usize].version;
         let refused = match forwarded {
+            // It was delivered, and a 3.x client can't be told more.
+            Err(NotForwarded::NotRetained) if version != Version::V5 => {
+                self.acknowledge_packet(key, kind, packet_identifier, ReasonCode::Success);
+                return Ok(());
+            }
             Ok(matched) => {
                 let reason = match kind {
                     // Mosquitto does not tell here whether anybody has subscribed; the standard asks nobody to.
@@ -182,7 +188,6 @@ impl Engine {
                 .received
                 .remove(packet_identifier); // [MQTT-4.3.3-9]
         }
-        let version = self.connections[key as usize].version;
         if refused == NotForwarded::NoMemory && version != Version::V5 {
             // There is no other way to tell it that its message was not taken.
             return Err(refused.into());

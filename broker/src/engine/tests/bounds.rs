@@ -313,3 +313,31 @@ fn all_that_a_full_queue_drops_is_counted() {
     assert_eq!(house.engine.stats().dropped.queue_full, 2);
     assert_eq!(house.read(reader).lines().count(), 2);
 }
+
+#[test]
+fn exactly_once_holds_for_a_message_that_was_not_retained() {
+    let mut house = with(|limits| limits.max_retained = Some(1));
+    let reader = house.client("r", &V3());
+    house.subscribe(reader, &[("#", options(Q2))], &[]);
+    let kept = Terms {
+        clean: false,
+        ..V3()
+    };
+    let writer = house.client("w", &kept);
+    let retained = (Q2, 1, true);
+    house.publish_with(writer, "a", b"1", retained, &[]);
+    house.ack(writer, AckType::PubRel, 1);
+    assert_eq!(
+        house.publish_with(writer, "b", b"2", retained, &[]),
+        "PUBREC #1 00"
+    );
+    assert_eq!(house.read(reader).lines().count(), 2);
+    // A 3.x client knows of no failure. Without PUBREC it sends again.
+    house.lose(writer);
+    let writer = house.client("w", &kept);
+    assert_eq!(
+        house.publish_with(writer, "b", b"2", retained, &[]),
+        "PUBREC #1 00"
+    );
+    assert_eq!(house.read(reader), "");
+}
