@@ -61,6 +61,13 @@ impl SentAliases {
         }
     }
 
+    /// Memory of all entries, in bytes.
+    #[cfg(test)]
+    pub(crate) fn cost(&self) -> usize {
+        let numbers = self.0.iter().flat_map(|table| table.numbers.keys());
+        numbers.map(|topic| topic.len() + Self::OVERHEAD).sum()
+    }
+
     /// A PUBLISH that sets this number is on its way.
     pub(crate) fn set(&mut self, topic: &str, number: u16, charge: &mut Charge) {
         if let Some(table) = &mut self.0 {

@@ -1,5 +1,8 @@
 //! What the engine knows of one Network Connection.
 
+#[cfg(test)]
+mod check;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::rc::Rc;

@@ -43,6 +43,12 @@ impl Deadlines {
         self.0.first().map(|&(at, _)| at)
     }
 
+    /// Panics unless exactly these are noted.
+    #[cfg(test)]
+    pub(crate) fn check(&self, owners: &BTreeSet<(Instant, Due)>) {
+        assert_eq!(&self.0, owners, "deadlines and their owners");
+    }
+
     /// Takes out one that is due; its owner must set its slot to `None`.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Due> {
         let &(at, due) = self.0.first()?;

@@ -5,6 +5,8 @@
 
 mod access;
 mod aliases;
+#[cfg(test)]
+mod check;
 mod connect;
 mod connection;
 mod deadlines;

@@ -1,5 +1,8 @@
 //! The retained store: the last Retained Message of each topic, found by Topic Filter, parents before children.
 
+#[cfg(test)]
+mod check;
+
 use std::rc::Rc;
 use std::time::Instant;
 

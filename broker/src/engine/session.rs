@@ -1,5 +1,8 @@
 //! Session State: what the broker remembers of a Client Identifier, connected or not.
 
+#[cfg(test)]
+mod check;
+
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::num::NonZeroU16;

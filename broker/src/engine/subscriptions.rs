@@ -3,6 +3,9 @@
 //! A node is one level of a Topic Filter. The edges of all nodes lie in one hash table keyed by (parent, level), so
 //! that a match costs one look-up per level of the topic, however many filters there are; `+` and `#` are direct links.
 
+#[cfg(test)]
+mod check;
+
 use std::cell::Cell;
 
 use mqtt::{QoS, SubscriptionOptions, TopicFilter};

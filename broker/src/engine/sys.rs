@@ -165,6 +165,14 @@ impl Sys {
     }
 }
 
+#[cfg(test)]
+impl Sys {
+    /// What `deadlines` holds.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+}
+
 /// Whether a filter may match topics of the broker's own: only by name, no wildcard does [MQTT-4.7.2-1].
 fn listens(filter: TopicFilter<'_>) -> bool {
     let filter = filter.share().map_or(filter, |(_, filter)| filter);

@@ -7,6 +7,7 @@ mod delivering;
 mod hostile;
 mod keeping;
 mod sharing;
+mod simulation;
 mod sys;
 mod wills;
 

@@ -1,0 +1,56 @@
+//! What must hold of the retained store.
+
+use super::{NODE_COST, NONE, ROOT, Retained};
+use crate::engine::check::Messages;
+use crate::engine::edges::NodeKey;
+
+impl Retained {
+    /// Panics where something does not hold; notes its messages and returns what it is charged for beside them.
+    pub(crate) fn check(&self, messages: &mut Messages) -> usize {
+        let (mut count, mut bytes, mut linked, mut charged) = (0, 0, 0, 0);
+        for (key, node) in &self.nodes {
+            let key = key as NodeKey;
+            if let Some(message) = &node.message {
+                count += 1;
+                bytes += message.cost();
+                messages.meet(message);
+                assert_eq!(
+                    self.find(message.topic()),
+                    Some(key),
+                    "a topic and its node"
+                );
+            }
+            let (mut child, mut previous) = (node.first_child, NONE);
+            while child != NONE {
+                let entry = &self.nodes[child as usize];
+                assert_eq!(
+                    (entry.parent, entry.previous),
+                    (key, previous),
+                    "links of {child}"
+                );
+                linked += 1;
+                (previous, child) = (child, entry.next);
+            }
+            assert_eq!(node.last_child, previous, "last child of {key}");
+            if key != ROOT {
+                let serves = node.message.is_some() || node.first_child != NONE;
+                assert!(serves, "node {key} serves nothing");
+                charged += NODE_COST + node.level.len();
+            }
+        }
+        assert_eq!(
+            linked,
+            self.nodes.len() - 1,
+            "children of the retained store"
+        );
+        assert_eq!(self.edges.len(), linked, "edges of the retained store");
+        assert_eq!(self.count, count, "retained messages counted");
+        assert_eq!(self.bytes, bytes, "bytes of retained messages");
+        assert_eq!(self.charge.bytes(), charged, "charge of the retained store");
+        charged
+    }
+
+    pub(crate) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+}
