@@ -33,10 +33,10 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.version = connect.version;
         connection.max_packet_size = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
-        connection.problem_information = connect
-            .properties
-            .request_problem_information()
-            .unwrap_or(true);
+        // Whoever asks for nothing may have one too; it gets none, as Mosquitto sends none: there are clients and tests that
+        // compare bytes.
+        connection.problem_information =
+            connect.properties.request_problem_information() == Some(true);
         if connect.will.is_some() {
             let address = self.connections[key as usize].address;
             self.make_room(now, address);
@@ -475,10 +475,8 @@ impl Engine {
         let words = format!("no valid CONNECT: {error}");
         if Connect::claimed_version(input) == Some(Version::V5) {
             self.connections[key as usize].version = Version::V5;
-            let bare = refusal(error.reason_code() as u8);
-            let properties = self.reason(key, 0, &words);
-            let properties = properties.as_properties();
-            let _ = self.reply(key, &Packet::ConnAck(ConnAck { properties, ..bare }));
+            let code = error.reason_code() as u8;
+            let _ = self.reply(key, &Packet::ConnAck(refusal(code)));
         } else if matches!(error, DecodeError::UnsupportedProtocolVersion(_)) {
             // The level is unknown, so is the form of the answer: return code 1 is what every version can read.
             let code = ConnectReturnCode::UnacceptableProtocolVersion as u8;

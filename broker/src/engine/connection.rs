@@ -207,7 +207,7 @@ impl Connection {
             patience: Duration::ZERO,
             deadline: None,
             max_packet_size: u32::MAX,
-            problem_information: true,
+            problem_information: false,
             aliases: Vec::new(),
             sent_aliases: SentAliases::default(),
             promise,

@@ -17,8 +17,6 @@ use super::{Engine, sharing};
 
 /// The shortest time between two searches for expired Retained Messages.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(60);
-/// The same where the store is full: a search looks at all of it.
-const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// One Session that gets a message, however many of its subscriptions match.
 #[derive(Clone, Copy, Debug)]
@@ -136,9 +134,8 @@ impl Engine {
             self.retained.remove(passing.topic);
             return true;
         }
-        let may_sweep = |at: Instant| now.saturating_duration_since(at) >= SWEEP_PAUSE;
-        if self.retained_is_full(passing) && self.swept_at.is_none_or(may_sweep) {
-            self.swept_at = Some(now);
+        // A search looks at all of the store, so there must be something to find.
+        if self.retained_is_full(passing) && self.retained.has_expired(now) {
             self.sweep(now);
         }
         if !self.retained_is_full(passing) {

@@ -135,8 +135,6 @@ pub(crate) struct Engine {
     evicted: u64,
     /// What `deadlines` holds for Retained Messages that expire.
     sweep_at: Option<Instant>,
-    /// When a full store was last searched for them.
-    swept_at: Option<Instant>,
     /// Connections without CONNECT yet, oldest first; those that have gone since are still named.
     connecting: VecDeque<Identity>,
     /// Connections that were ended and wait for their clients to go, likewise.
@@ -171,7 +169,6 @@ impl Engine {
             sys: Sys::new(now),
             evicted: 0,
             sweep_at: None,
-            swept_at: None,
             connecting: VecDeque::new(),
             draining: VecDeque::new(),
             refusals: Refusals::default(),

@@ -36,6 +36,8 @@ pub(crate) struct Retained {
     count: usize,
     /// Bytes of all messages.
     bytes: usize,
+    /// No message expires before.
+    next_expiry: Option<Instant>,
     charge: Charge,
 }
 
@@ -48,6 +50,7 @@ impl Retained {
             edges: Edges::default(),
             count: 0,
             bytes: 0,
+            next_expiry: None,
             charge: account.open(),
         }
     }
@@ -83,6 +86,9 @@ impl Retained {
             };
         }
         self.bytes += message.cost();
+        if let Some(at) = message.expires_at() {
+            self.next_expiry = Some(self.next_expiry.map_or(at, |other| other.min(at)));
+        }
         match self.nodes[key as usize].message.replace(message) {
             None => self.count += 1,
             Some(old) => self.bytes -= old.cost(),
@@ -97,6 +103,11 @@ impl Retained {
             self.count -= 1;
             self.prune(key);
         }
+    }
+
+    /// Whether a message may have expired by now.
+    pub(crate) fn has_expired(&self, now: Instant) -> bool {
+        self.next_expiry.is_some_and(|at| at <= now)
     }
 
     /// Removes what has expired. Returns when the next one will [MQTT-3.3.2-5].
@@ -117,7 +128,8 @@ impl Retained {
             .nodes
             .iter()
             .filter_map(|(_, node)| node.message.as_ref());
-        messages.filter_map(|message| message.expires_at()).min()
+        self.next_expiry = messages.filter_map(|message| message.expires_at()).min();
+        self.next_expiry
     }
 
     /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first. Each topic

@@ -75,15 +75,15 @@ impl Engine {
                                 found,
                             });
                         }
-                        None => {
-                            if new {
-                                self.subscriptions.remove(filter, session);
-                                self.sessions[session as usize].subscriptions.pop();
-                                // Another may get its place in the tree.
-                                seen.remove(&node);
-                            }
+                        None if new => {
+                            self.subscriptions.remove(filter, session);
+                            self.sessions[session as usize].subscriptions.pop();
+                            // Another may get its place in the tree.
+                            seen.remove(&node);
                             return Err(ReasonCode::QuotaExceeded);
                         }
+                        // It stays, and has had its Retained Messages once.
+                        None => {}
                     }
                 }
                 Ok(new)

@@ -72,15 +72,20 @@ impl Subscriptions {
     /// The whole filter of a Shared Subscription, unless all its members have gone.
     pub(crate) fn filter_of(&self, share: &Share) -> Option<String> {
         let group = self.group(share)?;
+        let filter = self.filter_at(share.node)?;
+        Some(format!("$share/{}/{filter}", group.name))
+    }
+
+    /// The filter that ends at a node, if that is there.
+    pub(crate) fn filter_at(&self, mut key: NodeKey) -> Option<String> {
         let mut levels = Vec::new();
-        let mut key = share.node;
         while key != ROOT {
-            let node = &self.nodes[key as usize];
+            let node = self.nodes.get(key as usize)?;
             levels.push(&*node.level);
             key = node.parent;
         }
         levels.reverse();
-        Some(format!("$share/{}/{}", group.name, levels.join("/")))
+        Some(levels.join("/"))
     }
 
     pub(crate) fn nodes(&self) -> usize {

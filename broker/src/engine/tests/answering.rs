@@ -15,6 +15,12 @@ fn reasons_are_given_to_whoever_wants_them() {
         ..V5()
     };
     let client = house.client("b", &quiet);
+    assert_eq!(house.publish(client, "$SYS/x", b"", Q1, 1), "PUBACK #1 87");
+    // Who does not say whether it wants any gets none, as with Mosquitto.
+    let client = house.call();
+    let connect = b"\x10\x0e\x00\x04MQTT\x05\x02\x00\x00\x00\x00\x01d";
+    house.engine.receive(house.now, client, connect);
+    house.read(client);
     assert_eq!(
         house.publish(client, "$SYS/x", b"", Q1, 1),
         "PUBACK #1 87" // [MQTT-3.1.2-29]

@@ -113,7 +113,12 @@ impl House {
     fn connect(&mut self, client: &str, terms: &Terms) -> (ConnectionKey, String) {
         let key = self.call();
         let will_properties = buffer(&terms.will_properties);
-        let properties = buffer(&terms.properties);
+        let mut properties = terms.properties.clone();
+        let says = |one: &Property<'_>| matches!(one, Property::RequestProblemInformation(_));
+        if terms.version == Version::V5 && !properties.iter().any(says) {
+            properties.push(Property::RequestProblemInformation(true));
+        }
+        let properties = buffer(&properties);
         let connect = Packet::Connect(Connect {
             version: terms.version,
             clean_start: terms.clean,

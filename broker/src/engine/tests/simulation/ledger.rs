@@ -75,7 +75,9 @@ impl Subscription {
             share: None,
             replay: None,
             tick,
+            stored: None,
             perhaps: false,
+            is_unwanted: false,
             overtaken: false,
         }
     }
@@ -355,7 +357,7 @@ impl Ledger {
                 expires_at,
                 ..will.record
             };
-            self.distribute(now, Rc::new(record));
+            self.distribute(now, &Rc::new(record));
         }
     }
 
@@ -414,9 +416,9 @@ impl Ledger {
     }
 
     /// Gives a message to all who are to have it. Returns whether there is one.
-    pub(super) fn distribute(&mut self, now: Instant, record: Rc<Record>) -> Distributed {
+    pub(super) fn distribute(&mut self, now: Instant, record: &Rc<Record>) -> Distributed {
         self.distributed += 1;
-        let unretained = record.retain && !self.retain(now, &record);
+        let unretained = record.retain && !self.retain(now, record);
         let tick = self.tick;
         let topic = TopicName::from_valid(&record.topic);
         let mut matched = false;
@@ -439,9 +441,10 @@ impl Ledger {
                     continue;
                 }
                 if one.options.no_local && session.name == record.publisher {
+                    matched = true;
                     continue;
                 }
-                let new = one.owed(&record, tick);
+                let new = one.owed(record, tick);
                 match &mut owed {
                     None => owed = Some(new),
                     Some(owed) => owed.merge(new),
@@ -457,7 +460,7 @@ impl Ledger {
         }
         matched |= !groups.is_empty();
         for filter in groups {
-            self.share(&record, &filter, |_, _| true);
+            self.share(record, &filter, |_, _| true);
         }
         Distributed {
             matched,
@@ -479,31 +482,36 @@ impl Ledger {
             taker: None,
             may_fail: false,
         };
-        let (mut is_urgent, mut is_kept) = (false, false);
+        let (mut is_urgent, mut is_kept, mut may_end) = (false, false, 0);
+        let mut heirs = Vec::new();
         for (&epoch, session) in self.sessions.iter().chain(&self.gone) {
             let mut subscriptions = session.subscriptions.iter();
             let Some(one) = subscriptions.find(|one| one.filter == *filter) else {
                 continue;
             };
+            let is_uncertain = self.uncertain.contains(&epoch);
             let is_gone = !self.sessions.contains_key(&epoch);
-            if !fits(epoch, session) || (is_gone && !self.uncertain.contains(&epoch)) {
+            if is_gone && !is_uncertain {
                 continue;
             }
             let mut owed = one.owed(record, self.tick);
             owed.share = Some((Rc::clone(filter), number));
-            choice.may_fail |= self.uncertain.contains(&epoch);
+            heirs.push((epoch, owed.clone()));
+            if !fits(epoch, session) {
+                continue;
+            }
+            may_end += u32::from(is_uncertain);
             is_urgent |= session.connection.is_some();
             // Nothing of QoS 0 waits for the absent.
             is_kept |= owed.qos > QoS::AtMostOnce;
             choice.members.push((epoch, owed));
         }
-        let may_end = choice.may_fail;
-        choice.may_fail |= !is_urgent && !is_kept;
+        choice.may_fail = may_end > 0 || (!is_urgent && !is_kept);
         let any = !choice.members.is_empty();
-        if may_end {
+        for _ in 0..may_end {
             // Sent to one that ended then, it may have been passed on.
             self.choices.push(Choice {
-                members: choice.members.clone(),
+                members: heirs.clone(),
                 taker: None,
                 may_fail: true,
             });
@@ -531,8 +539,10 @@ impl Ledger {
                 let mut subscriptions = session.subscriptions.iter();
                 subscriptions.any(|one| one.filter == filter)
             };
-            let mut sessions = self.sessions.values();
-            let is_sure = sessions.any(|session| is_here(session) && is_member(session));
+            let mut sessions = self.sessions.iter();
+            let is_sure = sessions.any(|(epoch, session)| {
+                is_here(session) && is_member(session) && !uncertain.contains(epoch)
+            });
             let fits = |other: u32, session: &Session| {
                 other != epoch && (is_here(session) || uncertain.contains(&other))
             };

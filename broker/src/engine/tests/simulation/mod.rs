@@ -92,21 +92,20 @@ fn words(why: &dyn Any) -> &str {
 
 /// A packet in a few words.
 fn name(packet: &Packet<'_>) -> String {
-    let text = match packet {
+    match packet {
         Packet::Publish(it) => {
             let number = message::number(it.payload);
             let id = it.packet_identifier.map_or(0, std::num::NonZeroU16::get);
             let mut text = super::describe(packet);
             text.truncate(200);
-            return format!(
+            format!(
                 "message {number:?} (#{id}, {} bytes): {text}",
                 it.payload.len()
-            );
+            )
         }
         Packet::Connect(it) => format!("CONNECT {} clean {}", it.version, it.clean_start),
         other => super::describe(other),
-    };
-    text
+    }
 }
 
 #[test]

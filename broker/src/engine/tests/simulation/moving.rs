@@ -129,7 +129,8 @@ impl World {
                     if phase == Phase::Connecting {
                         self.refuse(key, &bytes[at..], &error);
                     }
-                    self.ledger.take_malformed(self.now, key, &error);
+                    self.ledger
+                        .take_malformed(self.now, key, &error, &bytes[at..]);
                 }
             }
         }
@@ -163,7 +164,7 @@ impl World {
         let bytes = connection.outbox.unwritten(observed);
         match mqtt::decode(&bytes, version, u32::MAX) {
             Ok(Some((Packet::ConnAck(it), _))) => {
-                hint.connack = Some((it.code, it.session_present))
+                hint.connack = Some((it.code, it.session_present));
             }
             Ok(Some((Packet::SubAck(it), _))) => hint.suback = it.codes.to_vec(),
             _ => {}

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use mqtt::{AckType, Packet, PacketIdentifier, Publish, QoS, TopicName, Version};
 
-use super::super::super::session::{Awaiting, Delivery};
+use super::super::super::message::Message;
+use super::super::super::session::{Awaiting, Delivery, InFlight};
 use super::super::super::{ConnectionKey, Engine, Verdict};
 use super::answer::Answer;
 use super::ledger::{Choice, Flight, Ledger, Phase, Stage, Taker};
@@ -48,15 +49,16 @@ impl Ledger {
         let unretained = after.unretained - before.unretained;
         let counted = after.dropped - before.dropped - unretained;
         if self.distributed > 0 {
-            // A Session that ends meanwhile may have been given its own will, for which others had to go.
+            // A Session that ends meanwhile may have been given its own will by each of its subscriptions, and others of
+            // its messages may have gone for that.
             let uncertain = self
                 .uncertain
                 .iter()
                 .filter_map(|epoch| self.sessions.get(epoch));
-            let ends = self.gone.values().chain(uncertain);
-            doubtful += ends
-                .map(|one| one.owed.len() as u64 + self.distributed)
-                .sum::<u64>();
+            for ends in self.gone.values().chain(uncertain) {
+                let given = ends.subscriptions.len() as u64 * self.distributed;
+                doubtful += ends.owed.len() as u64 + given;
+            }
         }
         let dropped = self.orphans + missing.len() as u64;
         assert!(
@@ -224,6 +226,7 @@ impl Ledger {
             retain: publish.retain,
             identifiers: (version == Version::V5).then_some(identifiers),
             origin: self.origin(engine, epoch, publish.packet_identifier),
+            stored: self.stored(engine, epoch, publish.packet_identifier),
             described: (version == Version::V5).then(|| Description {
                 at: now,
                 lifetime: publish.properties.message_expiry_interval(),
@@ -281,21 +284,37 @@ impl Ledger {
     /// Which subscription the PUBLISH with this identifier comes from: where a Session gets one message more than once,
     /// because of Shared Subscriptions, only the engine knows.
     fn origin(&self, engine: &Engine, epoch: u32, identifier: Option<PacketIdentifier>) -> Origin {
-        let session = self.sessions.get(&epoch);
-        let session = session.and_then(|session| engine.find_session(&session.name));
-        let (Some(session), Some(identifier)) = (session, identifier) else {
-            return Origin::Unknown;
-        };
-        let session = &engine.sessions[session as usize];
-        match session
-            .position(identifier)
-            .map(|index| &session.in_flight[index])
-        {
+        match self.in_flight(engine, epoch, identifier) {
             Some(sent) if sent.awaiting != Awaiting::Comp => {
                 Origin::of(sent.delivery.as_ref(), engine)
             }
             _ => Origin::Unknown,
         }
+    }
+
+    /// The engine's message behind the PUBLISH with this identifier, if it is kept.
+    fn stored(
+        &self,
+        engine: &Engine,
+        epoch: u32,
+        identifier: Option<PacketIdentifier>,
+    ) -> Option<*const Message> {
+        let sent = self.in_flight(engine, epoch, identifier)?;
+        sent.delivery
+            .as_ref()
+            .map(|delivery| Rc::as_ptr(&delivery.message))
+    }
+
+    fn in_flight<'a>(
+        &self,
+        engine: &'a Engine,
+        epoch: u32,
+        identifier: Option<PacketIdentifier>,
+    ) -> Option<&'a InFlight> {
+        let session = engine.find_session(&self.sessions.get(&epoch)?.name)?;
+        let session = &engine.sessions[session as usize];
+        let index = session.position(identifier?)?;
+        session.in_flight.get(index)
     }
 
     /// A message leaves for the first time.
@@ -388,7 +407,8 @@ impl Ledger {
             );
             let received = &engine.sessions[key as usize].received;
             assert!(
-                session.received.iter().eq(received),
+                session.received.len() == received.len()
+                    && session.received.iter().all(|&one| received.contains(one)),
                 "received from {:?}",
                 session.name
             );
@@ -423,32 +443,49 @@ impl Ledger {
             if same && !thorough && !choosers.contains(&epoch) {
                 continue;
             }
-            let mut owed = std::mem::take(&mut self.session(epoch).owed);
-            let mut kept = Vec::with_capacity(owed.len());
+            let owed = std::mem::take(&mut self.session(epoch).owed);
+            let mut owed: Vec<_> = owed.into_iter().map(Some).collect();
+            let mut kept: Vec<Owed> = Vec::with_capacity(owed.len());
+            let mut place = 0;
             for delivery in theirs.queue() {
                 let seen = seen(delivery, engine);
-                // Of several that are alike those that must come, if not all have stayed.
-                let last = kept.last().map_or(0, |owed: &Owed| owed.tick);
                 let replayed = delivery.is_replayed();
-                let fits = |owed: &Owed| owed.is(&seen) && owed.replay.is_some() == replayed;
-                let alike = || owed.iter().enumerate().filter(|(_, owed)| fits(owed));
-                let rest = || theirs.queue().skip(kept.len());
-                let all = alike().count() < 2
-                    || alike().count() <= rest().filter(|one| is_like(one, delivery)).count();
-                let found = alike().min_by_key(|(_, owed)| {
-                    let may_go = (owed.perhaps, owed.record.expired(now));
-                    (owed.tick < last, if all { (false, false) } else { may_go })
-                });
-                let mut found = match found {
-                    Some((index, _)) => owed.remove(index),
-                    None => self.choose_any(epoch, seen).unwrap_or_else(|seen| {
-                        let name = &self.sessions[&epoch].name;
-                        panic!("{seen:?} waits for {name:?}, nobody knows why")
-                    }),
+                let filter = engine.subscriptions.filter_at(delivery.replay);
+                let filter = filter.as_deref().filter(|_| replayed);
+                let fits = |owed: &Owed| {
+                    // The place of a filter that is gone may be another one's.
+                    owed.is(&seen)
+                        && owed.replay.is_some() == replayed
+                        && (owed.is_unwanted || owed.replay.as_deref() == filter)
                 };
+                let found = match align(now, &owed[place..], &fits) {
+                    Some(index) => {
+                        place += index + 1;
+                        owed[place - 1].take()
+                    }
+                    None => None,
+                };
+                let found = found.or_else(|| self.choose(epoch, &seen));
+                // What came at the same time has no order.
+                let found = found.or_else(|| {
+                    let last = kept.last().map_or(0, |one| one.tick);
+                    let rest = owed.iter_mut().filter(|one| one.as_ref().is_some_and(fits));
+                    let found = rest
+                        .min_by_key(|one| one.as_ref().map(|one| (one.tick < last, one.perhaps)));
+                    found?.take()
+                });
+                let found = match found {
+                    Some(found) => Ok(found),
+                    None => self.choose_any(epoch, seen),
+                };
+                let mut found = found.unwrap_or_else(|seen| {
+                    let name = &self.sessions[&epoch].name;
+                    panic!("{seen:?} waits for {name:?}, nobody knows why")
+                });
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
-                assert_eq!(found.replay.is_some(), delivery.is_replayed(), "a replay");
-                found.perhaps = false;
+                assert_eq!(found.replay.is_some(), replayed, "a replay");
+                found.perhaps = found.is_unwanted;
+                found.stored = Some(Rc::as_ptr(&delivery.message));
                 kept.push(found);
             }
             let session = &self.sessions[&epoch];
@@ -456,7 +493,7 @@ impl Ledger {
             let (version, max_packet) = connection.map_or((Version::V311, u32::MAX), |one| {
                 (one.version, one.max_packet)
             });
-            for one in owed {
+            for one in owed.into_iter().flatten() {
                 if one.perhaps {
                     *doubtful += 1;
                     continue;
@@ -493,6 +530,10 @@ impl Ledger {
     }
 
     /// The same, where what a client has got of QoS 0 may have been taken for what waits.
+    #[expect(
+        clippy::result_large_err,
+        reason = "what is not found is given back as it came"
+    )]
     fn choose_any<'a>(&mut self, epoch: u32, mut seen: Seen<'a>) -> Result<Owed, Seen<'a>> {
         if let Some(owed) = self.choose(epoch, &seen) {
             return Ok(owed);
@@ -581,7 +622,9 @@ impl Ledger {
             let mut payload = None;
             engine
                 .retained
-                .matches(topic, |message| payload = Some(message.payload().to_vec()));
+                .matches(topic, &mut usize::MAX.clone(), |message| {
+                    payload = Some(message.payload().to_vec());
+                });
             let is = |record: Option<&Rc<super::record::Record>>| {
                 record.map(|record| &record.payload) == payload.as_ref()
             };
@@ -611,11 +654,13 @@ impl Ledger {
         }
         let mut theirs = BTreeSet::new();
         for filter in ["#", "$own/#"] {
-            engine.retained.matches(filter, |message| {
-                if !message.expired(now) {
-                    theirs.insert((message.topic().to_owned(), message.payload().to_vec()));
-                }
-            });
+            engine
+                .retained
+                .matches(filter, &mut usize::MAX.clone(), |message| {
+                    if !message.expired(now) {
+                        theirs.insert((message.topic().to_owned(), message.payload().to_vec()));
+                    }
+                });
         }
         let ours = self.retained.values().filter(|record| !record.expired(now));
         let ours: BTreeSet<_> = ours
@@ -745,13 +790,22 @@ fn settle(
     None
 }
 
-fn is_like(one: &Delivery, other: &Delivery) -> bool {
-    one.qos == other.qos
-        && one.retain == other.retain
-        && one.is_replayed() == other.is_replayed()
-        && one.identifiers() == other.identifiers()
-        && one.message.topic() == other.message.topic()
-        && one.message.payload() == other.message.payload()
+/// Where in a queue a delivery is found again: the fewest that must be there are passed over, and of several that are
+/// alike one that must be there is taken.
+fn align(now: Instant, owed: &[Option<Owed>], fits: &dyn Fn(&Owed) -> bool) -> Option<usize> {
+    let mut found: Option<usize> = None;
+    for (index, one) in owed.iter().enumerate() {
+        let Some(one) = one else { continue };
+        let may_go = one.perhaps || one.record.expired(now);
+        let is_it = fits(one);
+        if is_it && (found.is_none() || !may_go) {
+            found = Some(index);
+        }
+        if found.is_some() && !may_go {
+            break;
+        }
+    }
+    found
 }
 
 fn seen<'a>(delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
@@ -765,5 +819,6 @@ fn seen<'a>(delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
         identifiers: Some(identifiers),
         origin: Origin::of(Some(delivery), engine),
         described: None,
+        stored: Some(Rc::as_ptr(&delivery.message)),
     }
 }

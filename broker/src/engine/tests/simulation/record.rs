@@ -9,6 +9,7 @@ use mqtt::{
 };
 
 use super::super::super::Engine;
+use super::super::super::message::Message;
 use super::super::super::session::Delivery;
 use super::message;
 
@@ -95,8 +96,12 @@ pub(super) struct Owed {
     pub(super) replay: Option<Rc<str>>,
     /// When it came to be owed; what came at the same time has no order, except of one publisher.
     pub(super) tick: u64,
+    /// The engine's own message, once it was seen in a queue: of two that look alike it tells which is which.
+    pub(super) stored: Option<*const Message>,
     /// It may come, but need not.
     pub(super) perhaps: bool,
+    /// Nobody asks for it any more: it may come all the same.
+    pub(super) is_unwanted: bool,
     /// A later one has left before it.
     pub(super) overtaken: bool,
 }
@@ -134,6 +139,8 @@ pub(super) struct Seen<'a> {
     /// The Shared Subscription that it comes from, if that is known: no client is told.
     pub(super) origin: Origin,
     pub(super) described: Option<Description>,
+    /// The engine's own message, if that is known.
+    pub(super) stored: Option<*const Message>,
 }
 
 /// What else a client of 5.0 is told of a message.
@@ -170,6 +177,7 @@ impl Owed {
                 .as_ref()
                 .is_none_or(|identifiers| *identifiers == self.identifiers)
             && self.comes_from(&seen.origin)
+            && (self.stored.is_none() || seen.stored.is_none() || self.stored == seen.stored)
             && seen.described.as_ref().is_none_or(|description| {
                 description.lifetime == self.record.seconds_left(description.at)
                     && description.properties == self.record.properties

@@ -169,7 +169,11 @@ impl Scenario {
         Terms {
             version,
             clean_start: false,
-            keep_alive: 0,
+            // One of 3.x that wants a longer one is refused.
+            keep_alive: match self.limits.max_keep_alive {
+                u16::MAX => 0,
+                max => max,
+            },
             session_expiry: (version == Version::V5).then_some(7200),
             receive_maximum: None,
             max_packet: None,

@@ -85,11 +85,12 @@ impl World {
 
     /// Adds a line to the story.
     pub(super) fn tell(&mut self, line: impl FnOnce(&World) -> String) {
-        if self.story.is_some() {
-            let at = self.now.duration_since(self.start).as_secs_f64();
-            let line = format!("{at:10.3} {}", line(self));
-            self.story.as_mut().unwrap().push(line);
-        }
+        let Some(mut story) = self.story.take() else {
+            return;
+        };
+        let at = self.now.duration_since(self.start).as_secs_f64();
+        story.push(format!("{at:10.3} {}", line(self)));
+        self.story = Some(story);
     }
 
     /// A number for the next message.
@@ -136,7 +137,8 @@ impl World {
 
     fn happen(&mut self) {
         let temper = self.scenario.temper;
-        let chances: [(usize, fn(&mut World)); 10] = [
+        type Chance = (usize, fn(&mut World));
+        let chances: [Chance; 10] = [
             (temper.up, World::deliver_up_somewhere),
             (temper.down, World::deliver_down_somewhere),
             (temper.acknowledge, World::acknowledge),

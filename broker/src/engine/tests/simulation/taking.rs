@@ -8,7 +8,7 @@ use mqtt::{
     RetainHandling, Subscribe, Unsubscribe, Version,
 };
 
-use super::super::super::ConnectionKey;
+use super::super::super::{self as engine, ConnectionKey};
 use super::answer::{self, Answer};
 use super::ledger::{Ledger, Phase, Stage, Subscription, Will};
 use super::record::{Owed, Record, end_of_life, passed_on};
@@ -51,9 +51,9 @@ impl Ledger {
         let epoch = connection.session.expect("a session");
         match packet {
             Packet::Publish(publish) => self.take_publish(now, key, epoch, publish, hint),
-            Packet::PubAck(ack) => self.complete(epoch, ack, Stage::Ack),
-            Packet::PubComp(ack) => self.complete(epoch, ack, Stage::Comp),
-            Packet::PubRec(ack) => self.take_pubrec(key, epoch, ack),
+            Packet::PubAck(ack) => self.complete(now, key, epoch, ack, Stage::Ack),
+            Packet::PubComp(ack) => self.complete(now, key, epoch, ack, Stage::Comp),
+            Packet::PubRec(ack) => self.take_pubrec(now, key, epoch, ack),
             Packet::PubRel(ack) => {
                 let known = self.session(epoch).received.remove(&ack.packet_identifier);
                 self.acknowledge(key, AckType::PubComp, ack, known);
@@ -69,8 +69,14 @@ impl Ledger {
     }
 
     /// The engine has taken bytes that are no packet.
-    pub(super) fn take_malformed(&mut self, now: Instant, key: ConnectionKey, error: &DecodeError) {
-        let told = match error.reason_code() {
+    pub(super) fn take_malformed(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        error: &DecodeError,
+        bytes: &[u8],
+    ) {
+        let told = match engine::reason_code(error, bytes) {
             // What is wrong with the version of a second CONNECT, only CONNACK could say.
             code if !code.is_allowed_in(PacketType::Disconnect) => ReasonCode::ProtocolError,
             code => code,
@@ -98,10 +104,13 @@ impl Ledger {
         for epoch in evicted {
             self.end_session(now, epoch);
         }
+        let max_packet = connect.properties.maximum_packet_size().unwrap_or(u32::MAX);
+        self.connection(key).max_packet = max_packet;
         if let Some(code) = self.refusal(connect, hint) {
             self.connection(key)
                 .answers
                 .push_back(Answer::Refusal(code));
+            self.close_if_speechless(now, key, 5);
             self.end(now, key, None);
             return;
         }
@@ -147,6 +156,13 @@ impl Ledger {
                 ReasonCode::ClientIdentifierNotValid,
                 2,
             ));
+        }
+        let max = self.limits.max_keep_alive;
+        if version < Version::V5
+            && max < u16::MAX
+            && (connect.keep_alive == 0 || connect.keep_alive > max)
+        {
+            return Some(2);
         }
         if let Some(will) = &connect.will {
             if will.qos > self.limits.max_qos {
@@ -229,7 +245,6 @@ impl Ledger {
         connection.phase = Phase::Connected;
         connection.session = Some(epoch);
         connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
-        connection.max_packet = properties.maximum_packet_size().unwrap_or(u32::MAX);
         connection.max_alias = properties.topic_alias_maximum().unwrap_or(0);
         connection.answers.push_back(Answer::ConnAck {
             session_present,
@@ -280,6 +295,22 @@ impl Ledger {
             self.end(now, key, Some(ReasonCode::ProtocolError));
             return;
         };
+        let version = connection.version;
+        let limit = match version {
+            Version::V5 => usize::from(self.limits.max_inflight),
+            _ => usize::MAX,
+        };
+        let received = &self.session(epoch).received;
+        if publish.qos == QoS::ExactlyOnce
+            && received.len() >= limit
+            && publish
+                .packet_identifier
+                .is_none_or(|identifier| !received.contains(&identifier))
+        {
+            // So it goes where a client has forgotten what it had sent.
+            self.end(now, key, Some(ReasonCode::ReceiveMaximumExceeded));
+            return;
+        }
         let session = self.session(epoch);
         if publish.qos == QoS::ExactlyOnce
             && let Some(identifier) = publish.packet_identifier
@@ -299,11 +330,10 @@ impl Ledger {
             expires_at: end_of_life(now, publish.properties.message_expiry_interval()),
             topic,
         };
-        let version = self.connection(key).version;
         let reason = if record.topic.starts_with("$SYS/") {
             ReasonCode::NotAuthorized
         } else {
-            let distributed = self.distribute(now, Rc::new(record));
+            let distributed = self.distribute(now, &Rc::new(record));
             match distributed.matched {
                 _ if distributed.unretained || hint.is_refused => ReasonCode::QuotaExceeded,
                 true => ReasonCode::Success,
@@ -323,35 +353,51 @@ impl Ledger {
         if reason.is_error() && (version == Version::V5 || reason == ReasonCode::NotAuthorized) {
             self.session(epoch).received.remove(&identifier);
         }
-        let kind = match publish.qos {
-            QoS::ExactlyOnce => AckType::PubRec,
-            _ => AckType::PubAck,
+        let (kind, reason) = match (publish.qos, reason) {
+            (QoS::ExactlyOnce, ReasonCode::NoMatchingSubscribers) => {
+                (AckType::PubRec, ReasonCode::Success)
+            }
+            (QoS::ExactlyOnce, reason) => (AckType::PubRec, reason),
+            (_, reason) => (AckType::PubAck, reason),
         };
         let answer = Answer::Ack(kind, identifier, reason);
         self.connection(key).answers.push_back(answer);
     }
 
-    fn complete(&mut self, epoch: u32, ack: &Ack<'_>, stage: Stage) {
+    fn complete(
+        &mut self,
+        now: Instant,
+        key: ConnectionKey,
+        epoch: u32,
+        ack: &Ack<'_>,
+        stage: Stage,
+    ) {
         let flights = &mut self.session(epoch).flights;
-        let is_it = |flight: &super::ledger::Flight| {
-            flight.identifier == ack.packet_identifier && flight.stage == stage
-        };
-        if let Some(position) = flights.iter().position(is_it) {
+        let position = flights
+            .iter()
+            .position(|flight| flight.identifier == ack.packet_identifier);
+        let Some(position) = position else { return };
+        if flights[position].stage == stage {
             flights.remove(position);
+        } else {
+            // Of another kind than the message waits for.
+            self.end(now, key, Some(ReasonCode::ProtocolError));
         }
     }
 
-    fn take_pubrec(&mut self, key: ConnectionKey, epoch: u32, ack: &Ack<'_>) {
+    fn take_pubrec(&mut self, now: Instant, key: ConnectionKey, epoch: u32, ack: &Ack<'_>) {
         if ack.reason.is_error() {
-            self.complete(epoch, ack, Stage::Rec);
+            self.complete(now, key, epoch, ack, Stage::Rec);
             return;
         }
         let mut flights = self.session(epoch).flights.iter_mut();
-        let flight = flights.find(|flight| {
-            flight.identifier == ack.packet_identifier && flight.stage != Stage::Ack
-        });
+        let flight = flights.find(|flight| flight.identifier == ack.packet_identifier);
         let known = flight.is_some();
         if let Some(flight) = flight {
+            if flight.stage == Stage::Ack {
+                self.end(now, key, Some(ReasonCode::ProtocolError));
+                return;
+            }
             flight.stage = Stage::Comp;
         }
         self.acknowledge(key, AckType::PubRel, ack, known);
@@ -405,7 +451,9 @@ impl Ledger {
             };
             // The same filter twice in one packet is one subscription.
             if wanted && !filter.starts_with("$share/") && !replayed.contains(&filter) {
-                self.replay(now, epoch, &filter, options.qos, identifier);
+                // Where memory is short, what was there before may have to do.
+                let perhaps = is_poor && !is_new;
+                self.replay(now, epoch, &filter, (options.qos, identifier), perhaps);
                 replayed.push(filter);
             }
         }
@@ -416,7 +464,14 @@ impl Ledger {
 
     /// Owes the Retained Messages of a subscription. Those that an earlier SUBSCRIBE to the same filter still waits for
     /// need not come twice.
-    fn replay(&mut self, now: Instant, epoch: u32, filter: &Rc<str>, qos: QoS, identifier: u32) {
+    fn replay(
+        &mut self,
+        now: Instant,
+        epoch: u32,
+        filter: &Rc<str>,
+        (qos, identifier): (QoS, u32),
+        perhaps: bool,
+    ) {
         let topic_filter = mqtt::TopicFilter::from_valid(filter);
         let tick = self.tick;
         let matching = self.retained.values().filter(|record| {
@@ -432,7 +487,9 @@ impl Ledger {
                 share: None,
                 replay: Some(Rc::clone(filter)),
                 tick,
-                perhaps: false,
+                stored: None,
+                perhaps,
+                is_unwanted: false,
                 overtaken: false,
             })
             .collect();
@@ -465,7 +522,8 @@ impl Ledger {
             for owed in &mut session.owed {
                 // What waits may still come, but need not.
                 let filters = owed.replay.as_deref();
-                owed.perhaps |= filters == Some(filter.as_str());
+                owed.is_unwanted |= filters == Some(filter.as_str());
+                owed.perhaps |= owed.is_unwanted;
             }
         }
         let len = 5 + codes.len();
