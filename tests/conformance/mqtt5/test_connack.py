@@ -87,7 +87,7 @@ def test_mqtt_3_2_2_19_a_connack_that_cannot_be_sent(connect, dial):
 
 def test_a_refusal_says_why(dial):
     client = dial()
-    client.send_connect(authentication_method="m")
+    client.send_connect(authentication_method="m", request_problem_information=1)
     assert "authentication" in client.expect_refused(0x8C).properties["reason_string"]
 
 

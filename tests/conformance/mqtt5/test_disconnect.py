@@ -74,7 +74,7 @@ def test_mqtt_3_14_4_1_nothing_is_taken_after_a_clients_disconnect(connect, topi
 @covers("3.14.2-1", "3.14.2-2")
 def test_what_the_broker_says_at_an_error(connect):
     """A reason of the list, a Reason String in words, and no Session Expiry Interval."""
-    client = connect(session_expiry_interval=300)
+    client = connect(session_expiry_interval=300, request_problem_information=1)
     client.send_connect()
     said = client.expect_closed(0x82)
     assert set(said.properties) == {"reason_string"} and len(said.properties["reason_string"].split()) > 2

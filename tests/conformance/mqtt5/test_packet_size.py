@@ -106,7 +106,7 @@ def test_others_get_what_one_cannot_take(connect, topic):
 def narrow(connect, **options):
     """A Client whose maximum leaves room for CONNACK and for no Reason String."""
     client = connect()
-    return connect(maximum_packet_size=client.connack.size, **options)
+    return connect(maximum_packet_size=client.connack.size, request_problem_information=1, **options)
 
 
 def refused(client, publish_qos=1):
@@ -116,8 +116,8 @@ def refused(client, publish_qos=1):
 
 
 def test_reason_strings(connect):
-    """There is one with every refusal that there is room for: the tests below show something."""
-    client = connect()
+    """There is one with every refusal that there is room for, if it is asked for: the tests below show something."""
+    client = connect(request_problem_information=1)
     answers = [refused(client, 1), refused(client, 2)]
     answers.append(client.subscribe(TOO_DEEP))
     assert answers[-1].reasons == [0x8F]
@@ -187,9 +187,11 @@ def test_an_answer_that_cannot_be_shortened(connect, topic, kind):
     assert other.rest() == [], "and the broker lives on"
 
 
-def test_mqtt_3_1_2_29_no_problem_information(connect):
-    """Reason Strings and User Properties in PUBLISH, CONNACK and DISCONNECT alone, when the Client wants no more."""
-    client = connect(request_problem_information=0)
+@pytest.mark.parametrize("asked", [{"request_problem_information": 0}, {}])
+def test_mqtt_3_1_2_29_no_problem_information(connect, asked):
+    """Reason Strings and User Properties in PUBLISH, CONNACK and DISCONNECT alone, when the Client wants no more. Who does
+    not say what it wants gets no more either, as from Mosquitto."""
+    client = connect(**asked)
     answers = [refused(client, 1), refused(client, 2)]
     client.send_ack(PUBREC, 9)
     answers.append(client.expect(PUBREL, reason=0x92))

@@ -27,7 +27,7 @@ use scenario::Family;
 use schedule::World;
 
 /// Runs of each kind in an ordinary test.
-const RUNS: u64 = 1000;
+const RUNS: u64 = 800;
 
 /// One run.
 fn run(world: &mut World) {
