@@ -53,12 +53,15 @@ define check_tools
 $(if $(RUST_TARGET),,$(error no rustc: install Rust, https://rustup.rs))
 $(if $(NO_STD),$(error no Rust standard library for $(RUST_TARGET): run 'make setup', or 'rustup target add $(RUST_TARGET)'))
 $(if $(shell PATH="$(BUILD_PATH)" command -v $(LINKER)),,$(error no C compiler $(LINKER): run 'make setup', or put one on PATH))
+$(if $(shell perl -MFindBin -MFile::Compare -MIPC::Cmd -e 'print 1' 2>/dev/null),,$(error no perl with its modules, which \
+	OpenSSL is built by: run 'make setup', or install it; on Debian: apt-get install perl))
 endef
 
 package:
 	$(call check_tools)
-	@$(BUILD_ENV) $(CARGO) build --release --locked --package broker --package cgi $(CPU_CONFIG)
-	@$(BUILD_ENV) CARGO=$(CARGO) cross/pack.sh $(TARGET_DIR)/$(RUST_TARGET)/release $(TARGET_DIR)/stage/$(PLATFORM) \
+	@set -e; openssl=$$($(OPENSSL_BUILD)); export OPENSSL_DIR="$$openssl" OPENSSL_STATIC=1 OPENSSL_NO_VENDOR=1; \
+	$(BUILD_ENV) $(CARGO) build --release --locked --package broker --package cgi $(CPU_CONFIG); \
+	$(BUILD_ENV) CARGO=$(CARGO) cross/pack.sh $(TARGET_DIR)/$(RUST_TARGET)/release $(TARGET_DIR)/stage/$(PLATFORM) \
 		$(PACKAGE) $(RUST_TARGET) $(LIBC)
 
 packages:

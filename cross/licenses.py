@@ -6,7 +6,8 @@
 OUT gets one file CRATE.txt for every crate that the packages link for TARGET; build scripts, macros and what
 only tests need are no part of the program. Where a crate offers a choice of licenses the shortest common one is
 taken. Crates without a text of their own get the standard one of cross/license/standard. A crate for which there
-is no text at all ends the build.
+is no text at all ends the build. So does a crate that links a library of somebody else's, unless it is known here
+where that library's license is: OpenSSL's lies in $OPENSSL_DIR.
 
 Needs Python 3 and the cargo (in $CARGO) that builds the package.
 """
@@ -33,6 +34,11 @@ MARKS = {
     "Apache-2.0 WITH LLVM-exception": "llvm exceptions to the apache 2.0 license",
     "Apache-2.0": "terms and conditions for use, reproduction, and distribution",
 }
+
+RULE = "\n\n" + "-" * 100 + "\n\n"
+
+# What a crate says it links, where that is code of its own, under its own license: part of the crate's sources.
+OWN_CODE = re.compile(r"ring_core_\w+")
 
 
 def cargo(*arguments):
@@ -138,8 +144,20 @@ def document(crate):
     if authors(crate):
         head.append(f"By {authors(crate)}")
     head.append(f"License: {crate['license'] or 'see below'}; used under {' and '.join(sorted(terms))}")
-    rule = "\n\n" + "-" * 100 + "\n\n"
-    return rule.join(["\n".join(head), *dict.fromkeys(parts)]) + "\n"
+    return RULE.join(["\n".join(head), *dict.fromkeys(parts)]) + "\n"
+
+
+def openssl():
+    """The license of the OpenSSL that is linked, with the name, version and authors that its headers state."""
+    directory = Path(os.environ["OPENSSL_DIR"])
+    headers = directory / "include/openssl"
+    version = re.search(r'OPENSSL_VERSION_TEXT "(.*?)"', read(headers / "opensslv.h"))[1]
+    authors = re.search(r"Copyright .* The OpenSSL Project Authors\..*", read(headers / "ssl.h"))[0]
+    head = f"{version}\nhttps://www.openssl.org/\n{authors}\nLicense: Apache-2.0"
+    return head + RULE + read(directory / "LICENSE.txt") + "\n"
+
+
+LIBRARIES = {"openssl": ("libopenssl.txt", openssl)}
 
 
 def main():
@@ -156,6 +174,12 @@ def main():
             continue
         file = f"{name}.txt" if names.count(name) == 1 else f"{name}-{version}.txt"
         (Path(out) / file).write_text(text, encoding="utf-8")
+        library = described[name, version]["links"]
+        if library in LIBRARIES:
+            file, text_of_library = LIBRARIES[library]
+            (Path(out) / file).write_text(text_of_library(), encoding="utf-8")
+        elif library and not OWN_CODE.fullmatch(library):
+            sys.exit(f"licenses.py: {name} links {library}, whose license is not known here")
     if missing:
         sys.exit("licenses.py: no license text for " + ", ".join(missing)
                  + "; put the text of the license into cross/license/standard")

@@ -19,11 +19,13 @@ RUST_TARGET := $(shell rustc -vV 2>/dev/null | sed -n 's/^host: //p')
 LIBC := $(if $(findstring musl,$(RUST_TARGET)),musl,glibc)
 CPU_CONFIG := --config cross/host.toml --target $(RUST_TARGET)
 LINKER := cc
+ARCHIVER := ar
 else
 RUST_TARGET := $(shell sed -n 's/^target = "\(.*\)"/\1/p' cross/$(CPU).toml)
 LIBC := musl
 CPU_CONFIG := --config cross/$(CPU).toml
 LINKER := $(shell sed -n 's/^linker = "\(.*\)"/\1/p' cross/$(CPU).toml)
+ARCHIVER := $(shell sed -n 's/^AR_.* = "\(.*\)"/\1/p' cross/$(CPU).toml)
 # The compilers that cross/setup-debian.sh makes go first. A program of this name elsewhere on PATH will do too.
 BUILD_PATH := $(CROSS_TOOLS)/bin:$(PATH)
 
@@ -53,6 +55,11 @@ REMAP := "--remap-path-prefix=$(SYSROOT)=/rust", "--remap-path-prefix=$(REGISTRY
 	"--remap-path-prefix=$(CURDIR)=/mqtt_broker", "--remap-path-prefix=$(TARGET_DIR)=/target"
 CPU_CONFIG += --config 'target.$(RUST_TARGET).rustflags=[$(REMAP)]'
 
-# Flags for the developer's own builds are none of the package's.
-BUILD_ENV := env -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u CARGO_BUILD_TARGET \
-	PATH="$(BUILD_PATH)" $(BUILD_ENV)
+# Flags for the developer's own builds are none of the package's, nor is any OpenSSL but ours.
+OWN_FLAGS := -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u CARGO_BUILD_TARGET -u CFLAGS \
+	-u OPENSSL_LIB_DIR -u OPENSSL_INCLUDE_DIR -u OPENSSL_LIBS
+BUILD_ENV := env $(OWN_FLAGS) PATH="$(BUILD_PATH)" $(BUILD_ENV)
+
+# Prints where it is; of the host, whose compiler runs it, it needs no more than the cross compilers on PATH.
+OPENSSL_BUILD = env $(OWN_FLAGS) PATH="$(CROSS_TOOLS)/bin:$(PATH)" cargo run --quiet --locked --package openssl-build -- \
+	$(RUST_TARGET) $(LINKER) $(ARCHIVER) $(TARGET_DIR)/openssl

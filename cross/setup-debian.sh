@@ -58,7 +58,8 @@ has_browser() {
 # shellcheck disable=SC2086
 {
     want_commands $TOOLS
-    want_packages libc6-dev ca-certificates libssl-dev
+    # Without a package in view cargo links the distribution's OpenSSL; that of the packages is built by perl's modules.
+    want_packages libc6-dev ca-certificates libssl-dev perl
     if [ "$WHAT" != test ]; then
         want_packages $CROSS
         has_prebuilt_std || want_packages $DISTRIBUTION_RUST

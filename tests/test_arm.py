@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -122,7 +123,9 @@ def test_a_large_message(board, tmp_path):
 def test_it_says_what_it_is_and_judges_settings(board):
     version = (board.module / "etc/version").read_text().split()[0]
     program = board.module / "bin/mqtt_broker"
-    assert board.run(program, "--version").stdout.decode().startswith(f"mqtt_broker {version}")
+    # OpenSSL is asked here, by a call.
+    said = board.run(program, "--version").stdout.decode()
+    assert re.fullmatch(rf"mqtt_broker {re.escape(version)}, OpenSSL \d+\.\d+\.\d+ \d\d? \w+ \d{{4}}\n", said), said
     assert board.run(program, "--enabled", board.settings_file).returncode == 0
     assert board.run(program, "--check", board.module / "etc/defaults").returncode == 0
     wrong = board.run(program, "--check", "-", "--json", input=b"MOD_MQTT_BROKER_PORT=99999\n")

@@ -115,7 +115,8 @@ def test_start_and_stop_are_logged_at_every_level(host_package):
     with Router(host_package) as router:
         router.enable(mqtt_log_level="error")
         router.init("stop")
-        assert router.logged("started") and router.logged("stopped")
+        assert re.search(r"version \S+ started, OpenSSL \d+\.\d+\.\d+", " ".join(router.logged("started")))
+        assert router.logged("stopped")
 
 
 class TestTakenPort:

@@ -19,6 +19,7 @@ ALLOWED = {
     "broker": {"mqtt", "settings", "tls", "clients"},
     "cgi": {"settings"},
     "simulator": set(),
+    "openssl-build": set(),
     "bench": {"mqtt"},
 }
 

@@ -6,6 +6,7 @@ import re
 import struct
 import subprocess
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,19 @@ def test_licences(archive, entries):
     for crate in ("smol", "rustix", "serde", "simplelog", "log", "settings"):
         if crate != "settings":
             assert re.search(rf"(^| ){crate}\b", every), f"no licence of {crate} among {every}"
+
+
+def test_openssl(archive):
+    """What is linked is the version that is stated, and its licence is there, which is not that of the crate `openssl`."""
+    lock = tomllib.loads((REPOSITORY / "Cargo.lock").read_text())
+    stated = next(package["version"] for package in lock["package"] if package["name"] == "openssl-src").split("+")[1]
+    name = re.compile(rb"OpenSSL \d[\w.-]+ \d\d? \w{3} \d{4}")
+    linked = name.findall(content(archive, "bin/mqtt_broker"))
+    assert {found.split()[1].decode() for found in linked} == {stated}
+    licence = content(archive, "license/libopenssl.txt").decode()
+    assert licence.startswith(linked[0].decode() + "\n")
+    assert "The OpenSSL Project Authors" in licence and "TERMS AND CONDITIONS FOR USE" in licence
+    assert not name.search(content(archive, "bin/cgi")), "the pages need none, and every click loads them"
 
 
 @pytest.mark.parametrize("name", ["mqtt_broker", "cgi"])

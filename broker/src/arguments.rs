@@ -24,7 +24,7 @@ Usage:
                   standard input); exit code 0 valid, 1 invalid, 2 unreadable
   --json          the same as one JSON object
   --enabled FILE  exit code 0 enabled, 1 disabled, 2 broken
-  --version       print the version
+  --version       print the version, and that of OpenSSL
   --help          print this text
 
 SIGTERM and SIGINT end the broker, SIGHUP has it read its settings again.

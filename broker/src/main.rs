@@ -39,7 +39,11 @@ fn main() -> ExitCode {
         Ok(Command::Run(run)) => be_broker(run),
         Ok(Command::Check { source, json }) => check::check(&source, json, &mut io::stdout()),
         Ok(Command::Enabled(settings)) => check::enabled(&settings),
-        Ok(Command::Version) => print(concat!("mqtt_broker ", env!("CARGO_PKG_VERSION"), "\n")),
+        Ok(Command::Version) => print(&format!(
+            "mqtt_broker {}, {}\n",
+            env!("CARGO_PKG_VERSION"),
+            tls::openssl_version()
+        )),
         Ok(Command::Help) => print(arguments::HELP),
         Err(misuse) => refuse(&misuse),
     }

@@ -57,7 +57,11 @@ fn serve(start: Start) -> io::Result<ExitCode> {
         always!("not started: the broker is disabled");
         return Ok(ExitCode::SUCCESS);
     }
-    always!("version {} started", env!("CARGO_PKG_VERSION"));
+    always!(
+        "version {} started, {}",
+        env!("CARGO_PKG_VERSION"),
+        tls::openssl_version()
+    );
     for warning in settings.warnings() {
         log::warn!("settings: {warning}");
     }
