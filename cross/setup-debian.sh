@@ -58,7 +58,7 @@ has_browser() {
 # shellcheck disable=SC2086
 {
     want_commands $TOOLS
-    # Without a package in view cargo links the distribution's OpenSSL; that of the packages is built by perl's modules.
+    # cargo by itself links the distribution's OpenSSL; that of the packages is built by perl with all its modules.
     want_packages libc6-dev ca-certificates libssl-dev perl
     if [ "$WHAT" != test ]; then
         want_packages $CROSS

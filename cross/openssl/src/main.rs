@@ -29,7 +29,7 @@ const OPTIONS: &[&str] = &[
     "no-tls1 no-tls1_1 no-dtls no-srtp no-sctp no-quic no-ech no-comp no-srp",
     // Certificates are verified; none are issued, stamped, looked up or wrapped in mail.
     "no-cmp no-cms no-ts no-ct no-ocsp no-http no-rfc3779",
-    // Algorithms that no TLS client of ours or of others needs. DES stays: it encrypts the private keys of old clients.
+    // Algorithms that no TLS client of ours or of others needs. DES stays: triple DES encrypts keys of old clients.
     "no-legacy no-aria no-bf no-camellia no-cast no-idea no-md4 no-mdc2 no-rc2 no-rc4 no-rmd160 no-seed no-whirlpool",
     "no-sm2 no-sm3 no-sm4 no-siphash no-scrypt no-blake2 no-argon2 no-ocb no-siv no-ec2m",
     "no-ml-dsa no-ml-kem no-slh-dsa",
