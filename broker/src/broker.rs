@@ -3,19 +3,22 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::{IpAddr, TcpStream};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mqtt::ReasonCode;
-use settings::Settings;
+use settings::{Authentication, Settings, Tls};
 use smol::LocalExecutor;
+use tls::ServerTls;
 
 use crate::connection::{self, Connection};
 use crate::engine::{Access, ConnectionKey, Engine, Limits};
+use crate::handshake::{Caller, Failure, Handshakes, Outcome};
+use crate::link::Link;
 use crate::listener::Listener;
 use crate::reactor;
-use crate::socket::Socket;
 use crate::syslog::{self, always};
 
 /// Connections by the engine's keys.
@@ -55,7 +58,9 @@ pub(crate) enum Mail {
     /// SIGTERM or SIGINT.
     Terminate,
     /// SIGHUP: the settings as they are now, or what is wrong with them.
-    Reload(Result<Box<Settings>, Vec<String>>),
+    Reload(Result<Box<(Settings, ServerTls)>, Vec<String>>),
+    /// A handshake is over.
+    Handshake(Caller, Box<Outcome>),
 }
 
 /// How the broker came to its end.
@@ -79,6 +84,9 @@ pub(crate) struct Broker {
     /// Tasks that have more to do, but let the others go first.
     again: RefCell<Vec<Waker>>,
     settings: RefCell<Settings>,
+    /// What new connections begin with.
+    tls: RefCell<ServerTls>,
+    handshakes: Handshakes,
     started: Instant,
     serial: Cell<u32>,
     ending: Cell<Option<(Ended, Instant)>>,
@@ -91,7 +99,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 impl Broker {
     /// A broker under `settings`, listening or about to.
-    pub(crate) fn new(settings: Settings) -> Rc<Broker> {
+    pub(crate) fn new(settings: Settings, tls: ServerTls, handshakes: Handshakes) -> Rc<Broker> {
         let now = Instant::now();
         let limits = Limits::new(&settings, memory_total());
         let access = Access::new(settings.authentication.clone());
@@ -104,6 +112,8 @@ impl Broker {
             buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),
             again: RefCell::default(),
             settings: RefCell::new(settings),
+            tls: RefCell::new(tls),
+            handshakes,
             started: now,
             serial: Cell::new(0),
             ending: Cell::new(None),
@@ -202,14 +212,67 @@ impl Broker {
     }
 
     /// Takes a connection in.
-    pub(crate) fn admit(self: &Rc<Self>, socket: Socket, address: std::net::IpAddr) {
-        let key = self.engine.borrow_mut().open(Instant::now(), address, None);
+    ///
+    /// # Errors
+    /// The system's.
+    pub(crate) fn admit(self: &Rc<Self>, stream: TcpStream, address: IpAddr) -> io::Result<()> {
+        let tls = self.tls.borrow().clone();
+        if let ServerTls::None = tls {
+            let link = Link::plain(stream)?;
+            self.connect(address, |_| link);
+        } else {
+            // A handshake's messages must not wait for more to send either.
+            let _ = stream.set_nodelay(true);
+            self.connect(address, |caller| {
+                Link::Handshaking(self.handshakes.begin(caller, stream, tls))
+            });
+        }
+        Ok(())
+    }
+
+    fn connect(self: &Rc<Self>, address: IpAddr, link: impl FnOnce(Caller) -> Link) {
+        let key = self.engine.borrow_mut().open(Instant::now(), address);
         let serial = self.serial.get().wrapping_add(1);
         self.serial.set(serial);
-        self.connections
-            .borrow_mut()
-            .insert(key, Connection::new(socket, serial));
+        let connection = Connection::new(link(Caller { key, serial }), serial);
+        self.connections.borrow_mut().insert(key, connection);
         self.spawn(connection::serve(Rc::clone(self), key, serial));
+    }
+
+    /// A handshake is over: the connection goes on, or it is known why not.
+    fn finish_handshake(&self, Caller { key, serial }: Caller, outcome: Outcome) {
+        let mut connections = self.connections.borrow_mut();
+        let connection = connections.get_mut(key);
+        let Some(connection) = connection.filter(|one| one.awaits_handshake(serial)) else {
+            return; // its time was over
+        };
+        let now = Instant::now();
+        let mut engine = self.engine.borrow_mut();
+        let (link, reason) = match outcome {
+            Ok(stream) => {
+                if let Some(name) = stream.peer_common_name() {
+                    engine.identify(key, name);
+                }
+                (Link::secured(stream), None)
+            }
+            Err(Failure::Left) => {
+                connections.remove(key);
+                engine.closed(now, key, "the connection was closed");
+                return;
+            }
+            Err(Failure::Refused(reason, Some(socket))) => (Link::plain(socket), Some(reason)),
+            Err(Failure::Refused(reason, None)) => {
+                engine.fail(now, key, reason);
+                return; // without a link it is closed
+            }
+        };
+        match link {
+            Ok(link) => connection.open(link),
+            Err(error) => engine.fail(now, key, error.to_string()),
+        }
+        if let Some(reason) = reason {
+            engine.fail(now, key, reason);
+        }
     }
 
     /// Does what another thread asks for.
@@ -224,13 +287,17 @@ impl Broker {
                     log::error!("settings not taken, the old ones stay: {problem}");
                 }
             }
-            Mail::Reload(Ok(settings)) if !settings.enabled => self.end(Ended::Disabled),
-            Mail::Reload(Ok(settings)) => self.apply(*settings),
+            Mail::Reload(Ok(new)) if !new.0.enabled => self.end(Ended::Disabled),
+            Mail::Reload(Ok(new)) => {
+                let (settings, tls) = *new;
+                self.apply(settings, tls);
+            }
+            Mail::Handshake(caller, outcome) => self.finish_handshake(caller, *outcome),
         }
     }
 
     /// Puts other settings in force; whoever may stay notices nothing.
-    fn apply(&self, settings: Settings) {
+    fn apply(&self, settings: Settings, tls: ServerTls) {
         let now = Instant::now();
         let before = self.settings.replace(settings.clone());
         if before == settings {
@@ -238,12 +305,20 @@ impl Broker {
             return;
         }
         syslog::set_level(settings.log_level);
+        // Those who are connected keep what they have; tickets for resumption are worth nothing any more.
+        if before.tls != settings.tls {
+            self.tls.replace(tls);
+        }
+        let keep = allows_connections_of(&settings, &before);
         let limits = Limits::new(&settings, memory_total());
         raise_descriptor_limit(limits.max_clients);
         self.listener.borrow_mut().apply(&settings, now);
-        self.engine
-            .borrow_mut()
-            .apply(now, limits, Access::new(settings.authentication));
+        let mut engine = self.engine.borrow_mut();
+        engine.apply(now, limits, Access::new(settings.authentication));
+        if !keep {
+            let reason = "how clients must connect has changed";
+            engine.end_all(now, ReasonCode::AdministrativeAction, reason);
+        }
         always!("new settings in force");
     }
 
@@ -257,6 +332,21 @@ impl Broker {
                 .borrow_mut()
                 .end_all(now, ReasonCode::ServerShuttingDown, reason);
         }
+    }
+}
+
+/// Whether connections that were made under the other settings may stay under these: not where they are protected in another
+/// way, or were let in by a key or a CA that is no longer the one. A new certificate of the broker's ends nobody.
+fn allows_connections_of(settings: &Settings, before: &Settings) -> bool {
+    match (&settings.tls, &before.tls) {
+        (Tls::Certificate { ca, .. }, Tls::Certificate { ca: old, .. }) => {
+            let by_certificate = matches!(
+                settings.authentication,
+                Authentication::CertificateCn { .. }
+            );
+            !by_certificate || ca == old
+        }
+        (new, old) => new == old,
     }
 }
 

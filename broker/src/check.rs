@@ -8,6 +8,7 @@ use serde::Serialize;
 use settings::{Problem, Settings, Values};
 
 use crate::arguments::Source;
+use crate::certificates;
 
 /// Names every error and warning in the settings.
 pub(crate) fn check(source: &Source, json: bool, out: &mut impl Write) -> ExitCode {
@@ -98,14 +99,14 @@ fn judge(file: &[u8]) -> (Report, Verdict) {
     let of_file = values.warnings();
     match Settings::from_values(&values) {
         Ok(settings) => {
-            let warnings = settings.warnings().into_iter().chain(of_file).collect();
-            (
-                Report {
-                    errors: Vec::new(),
-                    warnings,
-                },
-                Verdict::Valid,
-            )
+            let (errors, of_certificates) = certificates::check(&settings);
+            let verdict = match errors.is_empty() {
+                true => Verdict::Valid,
+                false => Verdict::Invalid,
+            };
+            let warnings = settings.warnings().into_iter().chain(of_certificates);
+            let warnings = warnings.chain(of_file).collect();
+            (Report { errors, warnings }, verdict)
         }
         Err(errors) => (
             Report {

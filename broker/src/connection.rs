@@ -7,14 +7,14 @@ use std::time::Instant;
 
 use crate::broker::Broker;
 use crate::engine::{ConnectionKey, Engine, Verdict};
-use crate::socket::Socket;
+use crate::link::Link;
 use crate::upgrade::{self, Beginning};
 use crate::websocket::{End, WebSocket};
 
 /// The socket's side of a connection; the engine knows the other by the same key.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    socket: Socket,
+    link: Link,
     /// Keys are used again, serial numbers are not.
     serial: u32,
     /// The beginning of a packet whose rest has not come yet, or packets for which the engine was not ready.
@@ -32,9 +32,9 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(socket: Socket, serial: u32) -> Self {
+    pub(crate) fn new(link: Link, serial: u32) -> Self {
         Connection {
-            socket,
+            link,
             serial,
             partial: Vec::new(),
             resumed: false,
@@ -43,6 +43,17 @@ impl Connection {
             begun: false,
             websocket: None,
         }
+    }
+
+    /// Whether it is this one; and its handshake is not over.
+    pub(crate) fn awaits_handshake(&self, serial: u32) -> bool {
+        self.serial == serial && !self.link.is_open()
+    }
+
+    /// The handshake is over.
+    pub(crate) fn open(&mut self, link: Link) {
+        self.link = link;
+        self.wake();
     }
 
     /// The engine goes on with this connection after a pause. Returns whom to wake for it.
@@ -166,7 +177,7 @@ fn read(
         }
     }
     let buffer = &mut *broker.buffer.borrow_mut();
-    let count = match connection.socket.poll_read(cx, buffer) {
+    let count = match connection.link.poll_read(cx, buffer) {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ok(0)) => return Poll::Ready("the connection was closed"),
         Poll::Ready(Ok(count)) => count,
@@ -196,7 +207,7 @@ fn read(
         return Poll::Pending;
     }
     // A short read: ask the reactor to wake this task for the next bytes, unless the end is near.
-    match connection.socket.poll_readable(cx) {
+    match connection.link.poll_readable(cx) {
         Poll::Ready(()) => {
             broker.again(cx.waker());
             Poll::Pending
@@ -241,6 +252,7 @@ pub(crate) fn write(
     let cx = Context::from_waker(waker);
     match engine.verdict(key) {
         Verdict::Keep => {}
+        Verdict::CloseWhenWritten if !connection.link.is_open() => return Poll::Ready("closed"),
         // Nobody will take it.
         Verdict::CloseWhenWritten => connection.partial = Vec::new(),
         Verdict::CloseNow => return Poll::Ready("closed"),
@@ -256,15 +268,21 @@ pub(crate) fn write(
         if bytes.is_empty() {
             let websocket = connection.websocket.as_ref();
             let is_said = websocket.is_none_or(|websocket| websocket.is_closed());
-            if is_last && is_said && !connection.finished {
+            let taken = if is_last && is_said && !connection.finished {
                 // Closing with unread bytes would destroy what was just written, so the peer goes first.
-                connection.finished = true;
-                connection.socket.finish();
-            }
-            return Poll::Pending;
+                let finished = connection.link.poll_finish(&cx);
+                connection.finished = finished.is_ready();
+                finished
+            } else {
+                connection.link.poll_taken(&cx)
+            };
+            return match taken {
+                Poll::Ready(Err(error)) => Poll::Ready(lost(&error)),
+                _ => Poll::Pending,
+            };
         }
         let len = bytes.len();
-        let result = connection.socket.poll_write(&cx, bytes);
+        let result = connection.link.poll_write(&cx, bytes);
         let count = match &result {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,
@@ -277,10 +295,8 @@ pub(crate) fn write(
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(_)) => {
                 engine.written(Instant::now(), key, of_outbox);
-                if count < len {
-                    // Full: the reactor wakes the task when there is room.
-                    let _ = connection.socket.poll_writable(&cx);
-                    return Poll::Pending;
+                if count < len && connection.link.poll_writable(&cx).is_pending() {
+                    return Poll::Pending; // full: the reactor wakes the task when there is room
                 }
             }
             Poll::Ready(Err(error)) => return Poll::Ready(lost(&error)),
@@ -293,7 +309,8 @@ pub(crate) fn write(
 fn lost(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::ConnectionReset => "the connection was reset by the client",
-        io::ErrorKind::BrokenPipe => "the connection was closed",
+        // TLS ends with a farewell, which many clients leave out.
+        io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof => "the connection was closed",
         io::ErrorKind::TimedOut => "the connection timed out",
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
             "the client can no longer be reached"

@@ -12,7 +12,6 @@ use settings::Settings;
 
 use crate::broker::Broker;
 use crate::reactor::{self, Direction, Token};
-use crate::socket::Socket;
 use crate::syslog::always;
 
 #[derive(Debug)]
@@ -370,9 +369,8 @@ fn take_in(broker: &Rc<Broker>, stream: TcpStream, address: IpAddr) {
             "{connections} connections are open, no more may be"
         ));
     }
-    match Socket::new(stream) {
-        Ok(socket) => broker.admit(socket, address),
-        Err(error) => refuse(format!("the system refuses another connection: {error}")),
+    if let Err(error) = broker.admit(stream, address) {
+        refuse(format!("the system refuses another connection: {error}"));
     }
 }
 

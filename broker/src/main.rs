@@ -3,9 +3,12 @@
 
 mod arguments;
 mod broker;
+mod certificates;
 mod check;
 mod connection;
 mod engine;
+mod handshake;
+mod link;
 mod listener;
 mod log_line;
 mod mailbox;

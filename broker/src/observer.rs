@@ -17,6 +17,7 @@ use serde::Serialize;
 use settings::Authentication;
 
 use crate::broker::Broker;
+use crate::certificates;
 use crate::reactor::{self, Direction, Token};
 
 /// Everything the page may know.
@@ -168,6 +169,7 @@ fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
         warnings: settings
             .warnings()
             .iter()
+            .chain(&certificates::warnings(&settings))
             .map(ToString::to_string)
             .collect(),
     };

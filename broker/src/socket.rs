@@ -2,7 +2,10 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use smol::io::{AsyncRead, AsyncWrite};
 
 use crate::reactor::{self, Direction, Token};
 
@@ -26,10 +29,22 @@ impl Socket {
         Ok(Socket { stream, token })
     }
 
+    /// Whether a read is worth trying; otherwise the task is woken once it is.
+    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
+        reactor::poll_ready(self.token, Direction::Read, cx)
+    }
+
+    /// Whether a write is worth trying; otherwise the task is woken once it is.
+    pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
+        reactor::poll_ready(self.token, Direction::Write, cx)
+    }
+}
+
+impl AsyncRead for Socket {
     /// Reads what is there, up to the buffer's length; 0 is the end.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &Context<'_>,
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         loop {
@@ -50,9 +65,15 @@ impl Socket {
             }
         }
     }
+}
 
+impl AsyncWrite for Socket {
     /// Writes as much as there is room for.
-    pub(crate) fn poll_write(&mut self, cx: &Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         loop {
             std::task::ready!(reactor::poll_ready(self.token, Direction::Write, cx));
             match self.stream.write(bytes) {
@@ -71,20 +92,16 @@ impl Socket {
         }
     }
 
-    /// Whether a read is worth trying; otherwise the task is woken once it is.
-    pub(crate) fn poll_readable(&self, cx: &Context<'_>) -> Poll<()> {
-        reactor::poll_ready(self.token, Direction::Read, cx)
-    }
-
-    /// Whether a write is worth trying; otherwise the task is woken once it is.
-    pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
-        reactor::poll_ready(self.token, Direction::Write, cx)
+    /// Nothing is kept here.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
     }
 
     /// Says that nothing more will be written; the peer reads the end after the last bytes.
-    pub(crate) fn finish(&self) {
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Fails only where the peer has gone already.
         let _ = self.stream.shutdown(Shutdown::Write);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -9,8 +9,11 @@ use std::thread;
 use async_signal::{Signal, Signals};
 use settings::{Problem, Settings};
 use smol::stream::StreamExt;
+use tls::ServerTls;
 
 use crate::broker::{Broker, Ended, Mail};
+use crate::certificates;
+use crate::handshake::Handshakes;
 use crate::mailbox::{self, Sender};
 use crate::observer::{self, Observer};
 use crate::reactor;
@@ -43,8 +46,8 @@ pub(crate) fn run(start: Start) -> ExitCode {
 fn serve(start: Start) -> io::Result<ExitCode> {
     // First of all: from here on a signal is heard, if only later.
     let signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
-    let settings = match read(&start.settings, start.supervised)? {
-        Ok(settings) => settings,
+    let (settings, tls) = match read(&start.settings, start.supervised)? {
+        Ok(read) => read,
         Err(problems) => {
             for problem in &problems {
                 log::error!("settings: {problem}");
@@ -62,12 +65,17 @@ fn serve(start: Start) -> io::Result<ExitCode> {
         env!("CARGO_PKG_VERSION"),
         tls::openssl_version()
     );
-    for warning in settings.warnings() {
+    for warning in settings
+        .warnings()
+        .into_iter()
+        .chain(certificates::warnings(&settings))
+    {
         log::warn!("settings: {warning}");
     }
     reactor::start()?;
     let (sender, mailbox) = mailbox::new()?;
-    let broker = Broker::new(settings);
+    let handshakes = Handshakes::start(sender.clone())?;
+    let broker = Broker::new(settings, tls, handshakes);
     broker.spawn(mailbox::serve(Rc::clone(&broker), mailbox));
     let path = start.root.observer_socket();
     // Without it the status page is poorer, nothing else.
@@ -112,20 +120,28 @@ fn watch_signals(
     Ok(())
 }
 
-fn reload(path: &Path, supervised: bool) -> Result<Box<Settings>, Vec<String>> {
+fn reload(path: &Path, supervised: bool) -> Result<Box<Read>, Vec<String>> {
     match read(path, supervised) {
-        Ok(Ok(settings)) => Ok(Box::new(settings)),
+        Ok(Ok(read)) => Ok(Box::new(read)),
         Ok(Err(problems)) => Err(problems.iter().map(ToString::to_string).collect()),
         Err(error) => Err(vec![error.to_string()]),
     }
 }
 
+/// What the settings ask for, and the TLS that is made of them.
+type Read = (Settings, ServerTls);
+
 /// Reads the settings. The outer error is one of the file, and may pass. Whoever starts the broker by hand wants it to
 /// run, whatever `ENABLED` says.
-fn read(path: &Path, supervised: bool) -> io::Result<Result<Settings, Vec<Problem>>> {
-    let mut settings = Settings::parse(&settings::file::read(path)?.unwrap_or_default());
-    if let (Ok(settings), false) = (&mut settings, supervised) {
-        settings.enabled = true;
-    }
-    Ok(settings)
+fn read(path: &Path, supervised: bool) -> io::Result<Result<Read, Vec<Problem>>> {
+    let settings = Settings::parse(&settings::file::read(path)?.unwrap_or_default());
+    Ok(settings.and_then(|mut settings| {
+        settings.enabled |= !supervised;
+        // Of one that is switched off nothing is needed.
+        let tls = match settings.enabled {
+            true => certificates::server(&settings)?,
+            false => ServerTls::None,
+        };
+        Ok((settings, tls))
+    }))
 }

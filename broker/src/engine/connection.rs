@@ -190,7 +190,6 @@ impl Connection {
     pub(crate) fn new(
         serial: u64,
         address: IpAddr,
-        common_name: Option<Box<str>>,
         promise: Promise,
         charge: Charge,
         now: Instant,
@@ -215,7 +214,7 @@ impl Connection {
             wasted: 0,
             excused_until: None,
             charge,
-            common_name,
+            common_name: None,
             held_by: Vec::new(),
             holds: Vec::new(),
             stalled: false,

@@ -176,16 +176,11 @@ impl Engine {
     }
 
     /// A Network Connection was accepted; CONNECT must follow in time.
-    pub(crate) fn open(
-        &mut self,
-        now: Instant,
-        address: IpAddr,
-        common_name: Option<Box<str>>,
-    ) -> ConnectionKey {
+    pub(crate) fn open(&mut self, now: Instant, address: IpAddr) -> ConnectionKey {
         self.serial += 1;
         let promise = self.limits.promise();
         let charge = self.connection_account.open();
-        let connection = Connection::new(self.serial, address, common_name, promise, charge, now);
+        let connection = Connection::new(self.serial, address, promise, charge, now);
         let key = self.connections.insert(connection) as ConnectionKey;
         while let Some(&first) = self.connecting.front()
             && !self.is_connecting(first)
@@ -205,6 +200,13 @@ impl Engine {
         key
     }
 
+    /// TLS has checked the certificate of a client, which has this Common Name.
+    pub(crate) fn identify(&mut self, key: ConnectionKey, common_name: &str) {
+        if let Some(connection) = self.connections.get_mut(key as usize) {
+            connection.common_name = Some(common_name.into());
+        }
+    }
+
     /// Takes what a client sent. Returns how many bytes made whole packets; the rest is to be given again with what
     /// follows it, or next turn if [`Engine::is_tired`].
     pub(crate) fn receive(&mut self, now: Instant, key: ConnectionKey, input: &[u8]) -> usize {
@@ -222,6 +224,11 @@ impl Engine {
                     return input.len();
                 }
             };
+            if connection.phase == Phase::Connecting && input[used] == Self::TLS_HANDSHAKE {
+                let words = "it speaks TLS, which this port does not (TLS Support is None)";
+                self.end(now, key, End::silent(words));
+                return input.len();
+            }
             let (packet, len) = match mqtt::decode(&input[used..], connection.version, limit) {
                 Ok(Some(decoded)) => decoded,
                 Ok(None) => {
@@ -291,6 +298,9 @@ impl Engine {
         }
         Ok(())
     }
+
+    /// The first byte of a client that begins with a handshake of TLS (RFC 8446, section 5.1).
+    const TLS_HANDSHAKE: u8 = 22;
 
     /// Bytes of an incomplete packet that are kept even where memory is short.
     const INCOMPLETE_ALLOWED: usize = 4 * 1024;

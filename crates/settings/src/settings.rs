@@ -162,7 +162,7 @@ impl Authentication {
 impl Settings {
     /// Judges all values; the problems are all there are, in the order of the table.
     pub fn from_values(values: &Values) -> Result<Settings, Vec<Problem>> {
-        validation::judge(values, validation::TLS_IS_BUILT)
+        validation::judge(values)
     }
 
     /// Reads and judges a settings file.
@@ -173,7 +173,7 @@ impl Settings {
     /// What is legal but unwise. A broker that isn't enabled harms nobody and is not warned about.
     pub fn warnings(&self) -> Vec<Problem> {
         if self.enabled {
-            warnings::of(self, validation::TLS_IS_BUILT)
+            warnings::of(self)
         } else {
             Vec::new()
         }

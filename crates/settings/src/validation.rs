@@ -10,14 +10,11 @@ use crate::settings::{Authentication, Drops, LogLevel, Settings, Tls};
 use crate::table::FIELDS;
 use crate::values::Values;
 
-/// UNTIL TLS IS BUILT: this constant alone refuses it. Then remove it and what the compiler names after that.
-pub(crate) const TLS_IS_BUILT: bool = false;
-
 /// The longest MQTT packet: fixed header (5) and the largest Remaining Length [MQTT 5.0, 2.1.4].
 pub(crate) const LARGEST_PACKET: u32 = 5 + 268_435_455;
 
 /// Makes settings of `values`, or says all that is wrong with them in the order of the table.
-pub(crate) fn judge(values: &Values, tls_is_built: bool) -> Result<Settings, Vec<Problem>> {
+pub(crate) fn judge(values: &Values) -> Result<Settings, Vec<Problem>> {
     let mut judge = Judge {
         values,
         problems: Vec::new(),
@@ -26,7 +23,7 @@ pub(crate) fn judge(values: &Values, tls_is_built: bool) -> Result<Settings, Vec
         enabled: judge.switch("ENABLED"),
         port: judge.number("PORT"),
         log_level: log_level(&mut judge),
-        tls: tls(&mut judge, tls_is_built),
+        tls: tls(&mut judge),
         authentication: authentication(&mut judge),
         bind: judge.address("BIND"),
         max_clients: judge.limit("MAX_CLIENTS"),
@@ -85,15 +82,8 @@ fn log_level(judge: &mut Judge<'_>) -> LogLevel {
     }
 }
 
-fn tls(judge: &mut Judge<'_>, tls_is_built: bool) -> Tls {
-    let chosen = judge.choice("TLS");
-    if chosen != "none" && !tls_is_built {
-        judge.refuse(
-            "TLS",
-            "must be None: this version of the broker can't encrypt connections yet",
-        );
-    }
-    match chosen {
+fn tls(judge: &mut Judge<'_>) -> Tls {
+    match judge.choice("TLS") {
         "psk" => {
             let identity = "enter the name that clients give with the pre-shared key";
             let key = "enter the hexadecimal digits that \"openssl rand -hex 32\" prints";

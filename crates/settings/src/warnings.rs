@@ -4,7 +4,7 @@ use crate::problem::Problem;
 use crate::settings::{Authentication, Settings, Tls};
 
 /// All that is to be said about these settings.
-pub(crate) fn of(settings: &Settings, tls_is_built: bool) -> Vec<Problem> {
+pub(crate) fn of(settings: &Settings) -> Vec<Problem> {
     let mut warnings = Vec::new();
     let mut warn = |key, message| warnings.push(Problem::of(key, message));
     // Only the router's own programs reach a loopback address.
@@ -15,7 +15,7 @@ pub(crate) fn of(settings: &Settings, tls_is_built: bool) -> Vec<Problem> {
                 let what = "Without Authentication and TLS, anyone who reaches the port can read and publish everything.";
                 warn("AUTHENTICATION", what);
             }
-            Authentication::Password { .. } if tls_is_built => {
+            Authentication::Password { .. } => {
                 warn(
                     "TLS",
                     "Without TLS, the password crosses the network in plain text.",
@@ -64,13 +64,13 @@ mod tests {
     use crate::values::Values;
 
     /// The keys that are warned about.
-    fn warned(given: &[(&str, &str)], tls_is_built: bool) -> Vec<&'static str> {
+    fn warned(given: &[(&str, &str)]) -> Vec<&'static str> {
         let mut values = Values::defaults();
         for (key, value) in given {
             values.set(key, value.as_bytes().to_vec());
         }
-        let settings = judge(&values, tls_is_built).expect("legal");
-        super::of(&settings, tls_is_built)
+        let settings = judge(&values).expect("legal");
+        super::of(&settings)
             .iter()
             .filter_map(|warning| warning.key)
             .collect()
@@ -78,17 +78,16 @@ mod tests {
 
     #[test]
     fn an_open_broker_is_warned_about() {
-        assert_eq!(warned(&[], false), ["AUTHENTICATION"]);
-        assert_eq!(warned(&[("BIND", "0.0.0.0")], false), ["AUTHENTICATION"]);
-        assert_eq!(warned(&[("BIND", "127.0.0.1")], false), [""; 0]);
-        assert_eq!(warned(&[("BIND", "::1")], false), [""; 0]);
+        assert_eq!(warned(&[]), ["AUTHENTICATION"]);
+        assert_eq!(warned(&[("BIND", "0.0.0.0")]), ["AUTHENTICATION"]);
+        assert_eq!(warned(&[("BIND", "127.0.0.1")]), [""; 0]);
+        assert_eq!(warned(&[("BIND", "::1")]), [""; 0]);
         let password = [
             ("AUTHENTICATION", "password"),
             ("USERNAME", "house"),
             ("PASSWORD", "12345"),
         ];
-        assert_eq!(warned(&password, false), [""; 0]);
-        assert_eq!(warned(&password, true), ["TLS"]);
+        assert_eq!(warned(&password), ["TLS"]);
     }
 
     #[test]
@@ -98,15 +97,15 @@ mod tests {
             ("PSK_IDENTITY", " test"),
             ("PSK_KEY", "bad123"),
         ];
-        assert_eq!(warned(&psk, true), ["PSK_IDENTITY", "PSK_KEY"]);
+        assert_eq!(warned(&psk), ["PSK_IDENTITY", "PSK_KEY"]);
         let blank = [
             ("AUTHENTICATION", "password"),
             ("USERNAME", "house "),
             ("PASSWORD", " "),
         ];
-        assert_eq!(warned(&blank, false), ["USERNAME"]);
+        assert_eq!(warned(&blank), ["TLS", "USERNAME"]);
         assert_eq!(
-            warned(&[("BIND", "::1"), ("MAX_MEMORY", "0")], false),
+            warned(&[("BIND", "::1"), ("MAX_MEMORY", "0")]),
             ["MAX_MEMORY"]
         );
     }
@@ -114,8 +113,8 @@ mod tests {
     #[test]
     fn what_is_off_is_not_warned_about() {
         let mut values = Values::defaults();
-        assert!(judge(&values, false).expect("legal").warnings().is_empty());
+        assert!(judge(&values).expect("legal").warnings().is_empty());
         values.set("ENABLED", b"1".to_vec());
-        assert_eq!(judge(&values, false).expect("legal").warnings().len(), 1);
+        assert_eq!(judge(&values).expect("legal").warnings().len(), 1);
     }
 }

@@ -106,7 +106,7 @@ impl House {
 
     /// Opens a connection without a word.
     fn call(&mut self) -> ConnectionKey {
-        self.engine.open(self.now, Ipv4Addr::LOCALHOST.into(), None)
+        self.engine.open(self.now, Ipv4Addr::LOCALHOST.into())
     }
 
     /// Connects and returns the connection with the answer.

@@ -16,13 +16,12 @@ fn given(values: &[(&str, &str)]) -> Values {
     all
 }
 
-/// With TLS as it will be.
 fn settings(values: &[(&str, &str)]) -> Settings {
-    judge(&given(values), true).unwrap_or_else(|problems| panic!("{values:?}: {problems:?}"))
+    judge(&given(values)).unwrap_or_else(|problems| panic!("{values:?}: {problems:?}"))
 }
 
 fn messages(values: &[(&str, &str)]) -> Vec<String> {
-    let problems = judge(&given(values), true).expect_err("must be refused");
+    let problems = judge(&given(values)).expect_err("must be refused");
     problems
         .into_iter()
         .map(|problem| problem.message)
@@ -118,7 +117,7 @@ fn numbers_keep_to_their_range() {
             "-1", "+1", " 1", "1 ", "1.5", "1e3", "0x10", "one", "1\n", "\u{661}",
         ];
         for wrong in beyond.iter().map(String::as_str).chain(other) {
-            let problems = judge(&given(&[(field.key, wrong)]), true).unwrap_err();
+            let problems = judge(&given(&[(field.key, wrong)])).unwrap_err();
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert_eq!(problems[0].key, Some(field.key));
         }
@@ -148,7 +147,7 @@ fn choices_and_switches_are_what_they_are() {
             _ => continue,
         };
         for wrong in ["", "2", "NONE", "none ", "on"] {
-            let problems = judge(&given(&[(field.key, wrong)]), true).unwrap_err();
+            let problems = judge(&given(&[(field.key, wrong)])).unwrap_err();
             assert_eq!(problems.len(), 1, "{problems:?}");
             assert_eq!(problems[0].key, Some(field.key));
             assert!(problems[0].message.contains(what), "{problems:?}");
@@ -179,14 +178,13 @@ fn all_is_said_at_once_in_the_order_of_the_form() {
         ("BIND", "router"),
         ("PSK_KEY", "abc"),
     ]);
-    let keys = |tls_is_built| {
-        let problems = judge(&values, tls_is_built).unwrap_err();
-        problems
-            .into_iter()
-            .filter_map(|problem| problem.key)
-            .collect::<Vec<_>>()
-    };
-    let others = [
+    let problems = judge(&values).unwrap_err();
+    let keys: Vec<_> = problems
+        .into_iter()
+        .filter_map(|problem| problem.key)
+        .collect();
+    let expected = [
+        "PORT",
         "PSK_IDENTITY",
         "PSK_KEY",
         "USERNAME",
@@ -194,31 +192,7 @@ fn all_is_said_at_once_in_the_order_of_the_form() {
         "BIND",
         "MAX_QOS",
     ];
-    assert_eq!(keys(true), [&["PORT"][..], &others].concat());
-    assert_eq!(keys(false), [&["PORT", "TLS"][..], &others].concat());
-}
-
-#[test]
-fn until_tls_is_built_it_is_refused_in_one_sentence() {
-    let psk = given(&[
-        ("TLS", "psk"),
-        ("PSK_IDENTITY", "test"),
-        ("PSK_KEY", "b7e87d9b2074d588"),
-    ]);
-    let certificate = given(&[
-        ("TLS", "certificate"),
-        ("CERTIFICATE", CERTIFICATE),
-        ("PRIVATE_KEY", PRIVATE_KEY),
-    ]);
-    for values in [psk, certificate] {
-        let sentence =
-            "TLS Support must be None: this version of the broker can't encrypt connections yet.";
-        assert_eq!(
-            Settings::from_values(&values),
-            Err(vec![Problem::of("TLS", sentence)])
-        );
-        assert!(judge(&values, true).is_ok());
-    }
+    assert_eq!(keys, expected);
 }
 
 #[test]
@@ -378,7 +352,7 @@ fn a_password_needs_a_user_name() {
     }
     let mut values = given(&[password, ("USERNAME", "house")]);
     values.set("PASSWORD", b"hunter2\xff".to_vec());
-    let problems = judge(&values, true).unwrap_err();
+    let problems = judge(&values).unwrap_err();
     assert_eq!(
         problems,
         [Problem::of(
@@ -402,7 +376,7 @@ fn no_secret_is_ever_repeated() {
             for field in FIELDS.iter().filter(|field| field.secret) {
                 values.set(field.key, secret.as_bytes().to_vec());
             }
-            let problems = judge(&values, false).unwrap_err();
+            let problems = judge(&values).unwrap_err();
             assert!(!format!("{problems:?}").contains("hunter2"), "{problems:?}");
         }
     }
@@ -431,7 +405,7 @@ fn no_value_holds_a_nul_byte() {
     for key in ["PORT", "PASSWORD", "UNKNOWN"] {
         values.set(key, b"1\x002".to_vec());
     }
-    let problems = judge(&values, true).unwrap_err();
+    let problems = judge(&values).unwrap_err();
     let messages: Vec<_> = problems
         .iter()
         .map(|problem| problem.message.as_str())

@@ -214,7 +214,7 @@ impl World {
     /// A new link to the broker.
     pub(super) fn open(&mut self, client: usize) -> usize {
         let address = Ipv4Addr::new(192, 0, 2, self.random.below(3) as u8);
-        let key = self.engine.open(self.now, IpAddr::V4(address), None);
+        let key = self.engine.open(self.now, IpAddr::V4(address));
         self.ledger.opened(self.now, key);
         self.judge();
         let slow = self.random.one_in(self.scenario.slow);

@@ -1,0 +1,67 @@
+//! The settings' certificates and keys as `tls` takes them, and what it says of them in the settings' words.
+
+use std::time::SystemTime;
+
+use settings::{Authentication, Problem, Settings, Tls};
+use tls::{Fault, Field, Material, ServerTls};
+
+/// The server's side of TLS that these settings ask for.
+///
+/// # Errors
+/// All that is wrong with certificates and keys.
+pub(crate) fn server(settings: &Settings) -> Result<ServerTls, Vec<Problem>> {
+    ServerTls::new(&material(settings)).map_err(|problems| problems.iter().map(problem).collect())
+}
+
+/// What is wrong with certificates and keys, then what is to be warned of at this time of the clock.
+pub(crate) fn check(settings: &Settings) -> (Vec<Problem>, Vec<Problem>) {
+    let report = material(settings).check(SystemTime::now());
+    let warnings = report.warnings.iter();
+    (
+        report.errors.iter().map(problem).collect(),
+        // That a key is short is said by the settings already.
+        warnings
+            .filter(|one| !matches!(one.fault, Fault::ShortKey(_)))
+            .map(problem)
+            .collect(),
+    )
+}
+
+/// What is to be warned of at this time of the clock.
+pub(crate) fn warnings(settings: &Settings) -> Vec<Problem> {
+    check(settings).1
+}
+
+fn material(settings: &Settings) -> Material<'_> {
+    match &settings.tls {
+        Tls::None => Material::None,
+        Tls::Psk { identity, key } => Material::Psk {
+            identity: identity.as_bytes(),
+            key: key.as_bytes(),
+        },
+        Tls::Certificate {
+            ca,
+            certificate,
+            private_key,
+        } => Material::Certificate {
+            ca: ca.as_bytes(),
+            certificate: certificate.as_bytes(),
+            private_key: private_key.as_bytes(),
+            ask_client: matches!(
+                settings.authentication,
+                Authentication::CertificateCn { .. }
+            ),
+        },
+    }
+}
+
+fn problem(problem: &tls::Problem) -> Problem {
+    let key = match problem.field {
+        Field::CaCertificates => "CA_CERTIFICATES",
+        Field::Certificate => "CERTIFICATE",
+        Field::PrivateKey => "PRIVATE_KEY",
+        Field::PskIdentity => "PSK_IDENTITY",
+        Field::PskKey => "PSK_KEY",
+    };
+    Problem::of(key, problem.to_string())
+}
