@@ -34,10 +34,14 @@ class Client:
         if will:
             self.paho.will_set(*will)
         more = {"clean_start": clean, "properties": connect_properties} if version == mqtt.MQTTv5 else {}
+        self.prepare()
         self.paho.connect("127.0.0.1", port, **more)
         self.paho.loop_start()
         self.flags, self.code, self.properties = self.greeting.get(timeout=20)
         assert not self.code.is_failure, self.code
+
+    def prepare(self):
+        """What is to be set before it connects."""
 
     def __enter__(self):
         return self

@@ -101,10 +101,13 @@ class Connection:
     """A TCP connection to the broker on which anything can be said."""
 
     def __init__(self, port, *said, host="127.0.0.1", seconds=20):
-        self.socket = socket.create_connection((host, port), timeout=seconds)
+        self.socket = self._dial(host, port, seconds)
         self.ahead = bytearray()
         for data in said:
             self.send(data)
+
+    def _dial(self, host, port, seconds):
+        return socket.create_connection((host, port), timeout=seconds)
 
     def __enter__(self):
         return self

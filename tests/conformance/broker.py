@@ -23,8 +23,7 @@ class Broker:
         self.root, self.reserved = scratch_root(), Port()
         self.port = self.reserved.number
         (self.root / "var/run").mkdir(parents=True)
-        file = self.root / "settings"
-        file.write_text(quoted(SETTINGS | {"PORT": self.port} | self.settings))
+        file = self._write_settings()
         with open(self.root / "log", "wb") as log:
             self.process = subprocess.Popen([self.program, "--root", self.root, file], stdin=subprocess.DEVNULL,
                                             stdout=log, stderr=log, preexec_fn=self.preexec_fn)
@@ -44,17 +43,52 @@ class Broker:
             self.process.kill()
             self.process.wait()
             # Shown with whatever fails.
-            print((self.root / "log").read_text(errors="replace"))
+            print(self.log())
             shutil.rmtree(self.root)
             self.reserved.release()
         assert ended is None, f"the broker ended by itself with {ended}"
         assert code == 0, f"the broker ended with {code}"
 
     def is_serving(self):
-        assert self.process.poll() is None, (self.root / "log").read_text()
+        assert self.process.poll() is None, self.log()
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", self.port)) == 0
 
     def observe(self):
         """What the broker says about itself."""
         return observe(self.root)
+
+    def log(self):
+        """All that it has said."""
+        return (self.root / "log").read_text(errors="replace")
+
+    def logged(self, *words):
+        """The lines of its log that have all these words."""
+        return [line for line in self.log().splitlines() if all(word in line for word in words)]
+
+    def refusals(self):
+        """The reasons for the last refusals, newest first, with how often there was each."""
+        return [(one["reason"], one["count"]) for one in self.observe()["refusals"]]
+
+    def configure(self, **settings):
+        """Changes these settings and no others, and is back when they are in force."""
+        self.settings |= settings
+        self._write_settings()
+        self._reload("new settings in force")
+
+    def configure_in_vain(self, **settings):
+        """The same with settings that the broker does not take."""
+        kept, self.settings = self.settings, self.settings | settings
+        self._write_settings()
+        self.settings = kept
+        self._reload("settings not taken")
+
+    def _write_settings(self):
+        file = self.root / "settings"
+        file.write_text(quoted(SETTINGS | {"PORT": self.port} | self.settings))
+        return file
+
+    def _reload(self, answer):
+        before = len(self.logged(answer))
+        self.process.send_signal(signal.SIGHUP)
+        until(lambda: len(self.logged(answer)) > before, f"the log says {answer!r}")

@@ -27,13 +27,17 @@ class Client(wire.Connection):
 
     def __init__(self, port, level=MQTT_3_1_1, identifier=""):
         super().__init__(port, seconds=10)
-        # Small packets go at once, as several in a row do not else.
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.level, self.identifier = level, identifier
         #: What came while something else was awaited, in order.
         self.inbox = []
         self.identifiers = count(1)
         self.connack = None
+
+    def _dial(self, *where):
+        dialled = super()._dial(*where)
+        # Small packets go at once, as several in a row do not else.
+        dialled.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return dialled
 
     # --- hearing
 

@@ -1,0 +1,279 @@
+"""Certificate based TLS: which certificates of the broker and of clients are taken, and who is let in by one."""
+
+import itertools
+import ssl
+
+import pytest
+
+import pki
+from conformance.broker import Broker
+from pki import ALGORITHMS, LOCAL, Authority
+from secure import Piped, Secure, context, greeting, s_client
+from waiting import until
+from wire import CONNACK, MQTT_3_1, MQTT_3_1_1, MQTT_5
+
+V1_2, V1_3 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
+TLS_VERSIONS = [pytest.param(V1_2, id="TLS 1.2"), pytest.param(V1_3, id="TLS 1.3")]
+LEVELS = [pytest.param(MQTT_3_1, id="3.1"), pytest.param(MQTT_3_1_1, id="3.1.1"), pytest.param(MQTT_5, id="5.0")]
+NAME = "Data collector"
+
+
+class World:
+    """Two authorities, and identities that the first or the second has signed."""
+
+    def __init__(self, directory):
+        self.ca, self.other = Authority(directory / "ca"), Authority(directory / "other")
+        self.broker = self.ca.sign("router", extensions=LOCAL)
+        self.client = self.ca.sign(NAME)
+        self.stranger = self.other.sign(NAME)
+        self.namesake = self.ca.sign("Another")
+
+    @property
+    def settings(self):
+        return {"TLS": "certificate", "CA_CERTIFICATES": self.ca.pem, **self.broker.broker_settings}
+
+
+BY_NAME = {"AUTHENTICATION": "certificate_cn", "USERNAME": NAME}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def broker(program, world):
+    """One that asks for certificates."""
+    with Broker(program, **world.settings, **BY_NAME) as broker:
+        yield broker
+
+
+def assert_refused(broker, tls, reason):
+    """The client is refused in its handshake, or, in TLS 1.3, right after it; the broker says why."""
+    before = dict(broker.refusals()).get(reason, 0)
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        with Secure(broker.port, tls) as client:
+            client.send_connect()
+            # In TLS 1.3 the client learns of it when it reads.
+            client.socket.recv(1)
+            raise AssertionError("the handshake should have failed")
+    until(lambda: dict(broker.refusals()).get(reason, 0) == before + 1, f"{reason!r} is noted")
+
+
+# --- Certificate CN
+
+
+@pytest.mark.parametrize("level", LEVELS)
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_the_right_name(broker, world, version, level):
+    with Secure(broker.port, context(world.ca, world.client, version), level, "right") as client:
+        # Neither a user name nor a password says more than the certificate does.
+        client.connect(login=("somebody", "else"))
+        client.subscribe("a", qos=1)
+        client.publish("a", "x", qos=1)
+        client.message(payload=b"x")
+
+
+@pytest.mark.parametrize("level, code", [(MQTT_3_1, 5), (MQTT_3_1_1, 5), (MQTT_5, 0x87)])
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_another_name(broker, world, version, level, code):
+    """Refused at CONNECT, whatever user name it gives."""
+    with Secure(broker.port, context(world.ca, world.namesake, version), level, "another") as client:
+        client.send_connect(login=(NAME, ""))
+        client.expect_refused(code)
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_no_certificate(broker, version):
+    assert_refused(broker, context(version=version), "it sent no certificate")
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_a_certificate_of_another_ca(broker, world, version):
+    """Of the same name, as the CA itself is."""
+    reason = "its certificate is not signed by the CA in the settings"
+    assert_refused(broker, context(None, world.stranger, version), reason)
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_a_certificate_without_its_key(broker, world, version, tmp_path):
+    """Self-made, of the right name and issuer: whoever copies a certificate has no key for it."""
+    forged = Authority(tmp_path / "forged", NAME)
+    assert_refused(broker, context(None, forged, version), "its certificate is not signed by the CA in the settings")
+
+
+@pytest.mark.parametrize("names", [["Data collector", "Another"], ["Another", "Data collector"]])
+def test_the_first_of_several_names_counts(broker, world, names):
+    """As in Mosquitto."""
+    several = world.ca.sign("/CN=".join(names))
+    subject = pki.run(several.directory, "openssl", "x509", "-in", several.certificate, "-noout", "-subject")
+    # `openssl ca` may keep only the names that its policy has: this test needs both.
+    if subject.count(b"CN = ") != 2:
+        pytest.skip("the certificate has one name only")
+    with Secure(broker.port, context(world.ca, several)) as client:
+        client.send_connect()
+        assert client.expect(CONNACK).reason == (0 if names[0] == NAME else 5)
+
+
+@pytest.mark.parametrize("name", ["Data collector ", "data collector", "Data collector\\, x", "Data"])
+def test_a_name_that_is_alike(broker, world, name):
+    with Secure(broker.port, context(world.ca, world.ca.sign(name))) as client:
+        client.send_connect()
+        client.expect_refused(5)
+
+
+def test_a_name_beyond_ascii(program, world):
+    name = "Zähler 漢"
+    with Broker(program, **world.settings, AUTHENTICATION="certificate_cn", USERNAME=name) as broker:
+        directory = world.ca.directory
+        pki.run(directory, "openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                "-keyout", "utf8.key", "-utf8", "-subj", f"/CN={name}", "-out", "utf8.csr")
+        pki.run(directory, "openssl", "x509", "-req", "-in", "utf8.csr", "-CA", "ca.crt", "-CAkey", "ca.key",
+                "-CAcreateserial", "-out", "utf8.crt")
+        with Secure(broker.port, context(world.ca, pki.Identity(directory, "utf8"))) as client:
+            client.connect()
+
+
+# --- user names and passwords
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_user_name_and_password(program, world, version):
+    """No certificate is asked for; one that is sent all the same says nothing."""
+    with Broker(program, **world.settings, AUTHENTICATION="password", USERNAME="house", PASSWORD="12345") as broker:
+        assert "Acceptable client certificate CA names" not in greeting(s_client(broker.port, quiet=False))
+        for identity in (None, world.client):
+            tls = context(world.ca, identity, version)
+            with Secure(broker.port, tls) as client:
+                client.connect(login=("house", "12345"))
+            for login in (None, ("house", "1234"), (NAME, "12345")):
+                with Secure(broker.port, tls) as client:
+                    client.send_connect(login=login)
+                    client.expect_refused(5)
+
+
+def test_none_accepts_who_passes_tls(program, world):
+    with Broker(program, **world.settings) as broker, Secure(broker.port, context(world.ca)) as client:
+        client.connect()
+
+
+# --- kinds of certificates
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_kinds_of_keys(program, tmp_path, version, algorithm):
+    """Of the broker, the client and the CA; with a subjectAltName, which Python checks."""
+    ca = Authority(tmp_path / "ca", algorithm=algorithm)
+    own = ca.sign("router", algorithm, LOCAL + "\nextendedKeyUsage = serverAuth")
+    client = ca.sign(NAME, algorithm, "extendedKeyUsage = clientAuth")
+    with Broker(program, TLS="certificate", CA_CERTIFICATES=ca.pem, **own.broker_settings, **BY_NAME) as broker:
+        tls = context(ca, client, version, check_hostname=True)
+        with Secure(broker.port, tls, MQTT_5) as one:
+            one.connect()
+            assert one.socket.version() == version.name.replace("v1_", "v1.")
+        assert not broker.logged("WARN", "settings")
+
+
+def test_a_certificate_for_servers_is_none_for_clients(broker, world):
+    server = world.ca.sign(NAME, extensions="extendedKeyUsage = serverAuth")
+    assert_refused(broker, context(world.ca, server), "its certificate is not meant for clients (extended key usage)")
+
+
+@pytest.fixture(scope="module")
+def intermediate(tmp_path_factory, world):
+    return Authority(tmp_path_factory.mktemp("intermediate"), "Intermediate", signer=world.ca)
+
+
+@pytest.mark.parametrize("where", ["CERTIFICATE", "CA_CERTIFICATES"])
+@pytest.mark.parametrize("order", ["leaf first", "leaf last"])
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_an_intermediate_of_the_brokers(program, world, intermediate, version, order, where):
+    """In either field, in any order, it is sent: clients know the root alone."""
+    own = intermediate.sign("router", extensions=LOCAL)
+    fields = {"CERTIFICATE": [own.pem], "CA_CERTIFICATES": [world.ca.pem]}
+    fields[where].insert(1 if order == "leaf first" else 0, intermediate.pem)
+    settings = {key: "".join(parts) for key, parts in fields.items()}
+    with Broker(program, TLS="certificate", PRIVATE_KEY=own.key_pem, **settings) as broker:
+        with Secure(broker.port, context(world.ca, version=version, check_hostname=True)) as client:
+            client.connect()
+        assert not broker.logged("WARN", "settings")
+
+
+def test_an_intermediate_of_the_clients(program, world, intermediate, tmp_path):
+    """The client sends it, or the settings have it beside the root or alone."""
+    client = intermediate.sign(NAME)
+    chain = pki.Identity(tmp_path, "chain")
+    chain.certificate.write_text(client.pem + intermediate.pem)
+    chain.key.write_text(client.key_pem)
+    with Broker(program, **world.settings, **BY_NAME) as broker:
+        for authorities, identity in [(world.ca.pem, chain), (world.ca.pem + intermediate.pem, client),
+                                      (intermediate.pem, client)]:
+            if broker.settings["CA_CERTIFICATES"] != authorities:
+                broker.configure(CA_CERTIFICATES=authorities)
+            with Secure(broker.port, context(world.ca, identity)) as one:
+                one.connect()
+        # Not so its issuer's other certificates, when the intermediate alone is trusted.
+        assert_refused(broker, context(world.ca, world.client),
+                       "its certificate is not signed by the CA in the settings")
+
+
+def test_text_around_the_pem_and_crlf(program, world):
+    """As a browser on Windows sends what was pasted."""
+    settings = {key: ("Bag Attributes\n" + text).replace("\n", "\r\n") if "-----" in text else text
+                for key, text in world.settings.items()}
+    with Broker(program, **settings, **BY_NAME) as broker:
+        with Secure(broker.port, context(world.ca, world.client)) as client:
+            client.connect()
+
+
+# --- resumption
+
+
+def test_resumption_with_a_certificate(broker, world):
+    """By a ticket of TLS 1.2; the name that the certificate had still counts."""
+    for identity, reason in [(world.client, 0), (world.namesake, 5)]:
+        tls, session, resumed = context(world.ca, identity, V1_2), None, []
+        for _ in range(3):
+            with Secure(broker.port, tls, session=session) as client:
+                client.send_connect()
+                assert client.expect(CONNACK).reason == reason
+                resumed.append(client.socket.session_reused)
+                session = client.socket.session
+        assert resumed == [False, True, True]
+
+
+def test_a_ticket_does_not_outlive_the_ca(program, world):
+    """Who was let in by one CA is not by another, ticket or not."""
+    with Broker(program, **world.settings, **BY_NAME) as broker:
+        tls = context(None, world.client, V1_2)
+        with Secure(broker.port, tls) as client:
+            client.connect()
+            session = client.socket.session
+        broker.configure(CA_CERTIFICATES=world.other.pem)
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            Secure(broker.port, tls, session=session)
+        with Secure(broker.port, context(None, world.stranger, V1_2)) as client:
+            client.connect()
+
+
+def test_openssls_client_resumes(broker, world, tmp_path):
+    words = ["-tls1_2", "-cert", world.client.certificate, "-key", world.client.key]
+    ticket = tmp_path / "ticket"
+    assert "New, TLSv1.2" in greeting(s_client(broker.port, *words, "-sess_out", ticket, quiet=False))
+    assert "Reused, TLSv1.2" in greeting(s_client(broker.port, *words, "-sess_in", ticket, quiet=False))
+    with Piped(s_client(broker.port, *words, "-sess_in", ticket)) as client:
+        client.connect().rest()
+
+
+def test_many_kinds_at_once(broker, world):
+    """Clients of both versions of TLS and all of MQTT hear one another."""
+    clients = []
+    for version, level in itertools.product((V1_2, V1_3), (MQTT_3_1, MQTT_3_1_1, MQTT_5)):
+        client = Secure(broker.port, context(world.ca, world.client, version), level, f"{version}{level}"[-20:])
+        clients.append(client)
+        client.connect().subscribe("all", qos=2)
+    clients[0].publish("all", "x", qos=2)
+    for client in clients:
+        client.message(payload=b"x", qos=2)
+        client.disconnect()

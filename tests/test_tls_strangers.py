@@ -1,0 +1,140 @@
+"""Strangers at a TLS port: silent, slow or gone in the middle, they keep no client out and cost little."""
+
+import os
+import socket
+import ssl
+import time
+from contextlib import ExitStack
+
+import pytest
+
+from bounded import SLACK, descriptors, memory
+from conformance.broker import Broker
+from pki import LOCAL, Authority
+from secure import PSK, Piped, Secure, context, with_key
+from waiting import until
+from wire import Connection
+
+STRANGERS = 200
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """Settings for certificates."""
+    ca = Authority(tmp_path_factory.mktemp("world") / "ca")
+    return {"TLS": "certificate", "CA_CERTIFICATES": ca.pem} | ca.sign("router", extensions=LOCAL).broker_settings
+
+
+@pytest.fixture(scope="module", params=["certificate", "psk"])
+def settings(certificates, request):
+    return certificates if request.param == "certificate" else PSK
+
+
+def newcomer(broker):
+    """A client that is about to connect."""
+    return Piped(with_key(broker.port)) if broker.settings["TLS"] == "psk" else Secure(broker.port)
+
+
+def hello():
+    """A ClientHello as Python's client says it."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+@pytest.mark.parametrize("said", ["nothing", "half a ClientHello", "a ClientHello"])
+def test_silent_strangers_keep_nobody_out(program, settings, said):
+    """Two hundred at once. They lose their places one after the other, and cost memory and descriptors only so long."""
+    text = {"nothing": b"", "half a ClientHello": hello()[:100], "a ClientHello": hello()}[said]
+    if said == "a ClientHello" and settings is PSK:
+        pytest.skip("without a key it is refused at once")
+    with Broker(program, **settings) as broker, ExitStack() as strangers:
+        with newcomer(broker) as client:
+            client.connect()
+        memory_before, descriptors_before = memory(broker), descriptors(broker)
+        for _ in range(STRANGERS):
+            strangers.enter_context(Connection(broker.port, text))
+        for _ in range(3):
+            start = time.monotonic()
+            with newcomer(broker) as client:
+                client.connect().rest()
+            waited = time.monotonic() - start
+            print(f"waited {waited:.3f} s")
+            # The handshake's patience, and what this machine takes for the program of the client.
+            assert waited < 3, f"a client was kept out for {waited:.1f} s"
+        assert memory(broker) - memory_before < SLACK + STRANGERS * 32 * 1024
+        assert descriptors(broker) - descriptors_before <= STRANGERS + 8
+        strangers.close()
+        until(lambda: descriptors(broker) <= descriptors_before, "they are forgotten")
+
+
+def test_drop_by_drop(program, settings):
+    """A ClientHello that comes byte by byte is taken, and who is in is served meanwhile."""
+    with Broker(program, **settings) as broker, newcomer(broker) as old:
+        old.connect()
+        if settings is PSK:
+            pytest.skip("this client is OpenSSL's, which says it at once")
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = context().wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with Connection(broker.port) as slow:
+            slow.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    for byte in outgoing.read():
+                        slow.send(bytes([byte]))
+                        old.rest() if byte == 0 else None
+                    incoming.write(slow.socket.recv(65536))
+        assert broker.refusals() == [] or "closed" in broker.refusals()[0][0]
+
+
+@pytest.mark.parametrize("said", ["nothing", "half a ClientHello", "a handshake"])
+def test_ten_seconds_to_connect(program, certificates, said):
+    """For handshake and CONNECT together."""
+    with Broker(program, **certificates) as broker:
+        start = time.monotonic()
+        if said == "a handshake":
+            with Secure(broker.port) as client:
+                client.socket.settimeout(20)
+                client.until_closed()
+        else:
+            with Connection(broker.port, b"" if said == "nothing" else hello()[:100]) as client:
+                client.until_closed()
+        assert 9 < time.monotonic() - start < 12
+        assert "within 10 seconds" in broker.refusals()[0][0]
+
+
+@pytest.mark.parametrize("how", ["end", "reset"])
+@pytest.mark.parametrize("after", [0, 1, 100, 10_000])
+def test_gone_in_the_middle(program, settings, after, how):
+    """Hundreds of times; nothing is left of them."""
+    with Broker(program, **settings) as broker:
+        with newcomer(broker) as client:
+            client.connect().rest()
+        until(lambda: broker.observe()["clients"] == 0, "it has gone")
+        before, bytes_before = descriptors(broker), memory(broker)
+        text = hello()[:after]
+        for _ in range(300):
+            stranger = Connection(broker.port, text)
+            stranger.cut() if how == "reset" else stranger.socket.close()
+        until(lambda: descriptors(broker) <= before, "all are forgotten")
+        assert memory(broker) - bytes_before < SLACK
+        with newcomer(broker) as client:
+            client.connect().rest()
+
+
+def test_noise(program, settings):
+    """What begins like TLS and is none."""
+    with Broker(program, **settings) as broker:
+        for size in (1, 3, 4, 50, 500, 5000, 16_384):
+            for head in (b"\x16\x03\x01", b"\x16\x03\x03\x40\x00\x01", b"\x16\x03\x01\xff\xff", b"\x80\x2e\x01", b"\x00"):
+                with Connection(broker.port) as stranger:
+                    stranger.try_to_send(head + os.urandom(size))
+                    stranger.socket.shutdown(socket.SHUT_WR)
+                    stranger.until_closed()
+        with newcomer(broker) as client:
+            client.connect().rest()
