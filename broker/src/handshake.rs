@@ -25,8 +25,9 @@ use crate::broker::Mail;
 use crate::engine::ConnectionKey;
 use crate::mailbox;
 
-/// Handshakes under way at a time.
-const MOST: usize = 32;
+/// Handshakes under way at a time. Silent strangers hold a place for [`PATIENCE`], so that as many as the default settings
+/// let wait for their CONNECT (320) have all had theirs after two seconds.
+const MOST: usize = 128;
 /// How long a client may keep the broker waiting while others wait for their turn.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How much less urgent handshakes are than those who are connected.

@@ -18,6 +18,7 @@ class Broker:
 
     def __init__(self, program, preexec_fn=None, **settings):
         self.program, self.preexec_fn, self.settings = program, preexec_fn, settings
+        self.is_told = False
 
     def __enter__(self):
         self.root, self.reserved = scratch_root(), Port()
@@ -34,8 +35,13 @@ class Broker:
             raise
         return self
 
+    def stop(self):
+        """Tells it to end. What it still says to its clients can be heard."""
+        self.is_told = True
+        self.process.send_signal(signal.SIGTERM)
+
     def __exit__(self, *_):
-        ended = self.process.poll()
+        ended = None if self.is_told else self.process.poll()
         try:
             self.process.send_signal(signal.SIGTERM)
             code = self.process.wait(20)
