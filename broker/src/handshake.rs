@@ -108,8 +108,8 @@ impl Handshakes {
 struct Active {
     /// When the client was last heard of.
     heard: Rc<Cell<Heard>>,
-    /// Closed when it has to make room.
-    _stay: channel::Sender<()>,
+    /// Dropped when it has to make room.
+    stay: Option<channel::Sender<()>>,
 }
 
 /// What is known of a client's side.
@@ -136,7 +136,7 @@ async fn serve(jobs: &Receiver<Job>, mail: &mailbox::Sender) {
             let (stay, stays) = channel::bounded(1);
             let place = active.borrow_mut().insert(Active {
                 heard: Rc::clone(&heard),
-                _stay: stay,
+                stay: Some(stay),
             });
             let (active, done, mail) = (Rc::clone(&active), done.clone(), mail.clone());
             let shake = async move {
@@ -160,15 +160,22 @@ async fn make_room(active: &RefCell<Slab<Active>>, freed: &Receiver<()>) {
     let idlest = active
         .borrow()
         .iter()
+        .filter(|(_, one)| one.stay.is_some())
         .map(|(place, one)| (one.heard.get().at, place))
         .min();
-    let Some((heard, place)) = idlest else { return };
-    let fair = PATIENCE.saturating_sub(heard.elapsed());
-    if fair.is_zero() {
-        // Its task sees it and says why.
-        active.borrow_mut().try_remove(place);
-        return;
-    }
+    let fair = idlest.map(|(heard, place)| (PATIENCE.saturating_sub(heard.elapsed()), place));
+    let fair = match fair {
+        Some((fair, place)) if fair.is_zero() => {
+            // Its task sees it, says why and gives the place back: nobody else may, for the next one has the same number.
+            if let Some(one) = active.borrow_mut().get_mut(place) {
+                one.stay = None;
+            }
+            PATIENCE
+        }
+        Some((fair, _)) => fair,
+        // All are about to go.
+        None => PATIENCE,
+    };
     let time = async {
         Timer::after(fair).await;
     };
