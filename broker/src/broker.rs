@@ -84,6 +84,8 @@ pub(crate) struct Broker {
     /// Tasks that have more to do, but let the others go first.
     again: RefCell<Vec<Waker>>,
     settings: RefCell<Settings>,
+    /// What is wrong with the settings that were read last and not taken.
+    rejected: RefCell<Vec<String>>,
     /// What new connections begin with.
     tls: RefCell<ServerTls>,
     handshakes: Handshakes,
@@ -112,6 +114,7 @@ impl Broker {
             buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),
             again: RefCell::default(),
             settings: RefCell::new(settings),
+            rejected: RefCell::default(),
             tls: RefCell::new(tls),
             handshakes,
             started: now,
@@ -138,6 +141,11 @@ impl Broker {
     /// The settings in force.
     pub(crate) fn settings(&self) -> std::cell::Ref<'_, Settings> {
         self.settings.borrow()
+    }
+
+    /// What is wrong with the settings that were read last, if they were not taken.
+    pub(crate) fn rejected(&self) -> std::cell::Ref<'_, Vec<String>> {
+        self.rejected.borrow()
     }
 
     /// Runs until a signal or the settings end it.
@@ -286,6 +294,7 @@ impl Broker {
                 for problem in &problems {
                     log::error!("settings not taken, the old ones stay: {problem}");
                 }
+                self.rejected.replace(problems);
             }
             Mail::Reload(Ok(new)) if !new.0.enabled => self.end(Ended::Disabled),
             Mail::Reload(Ok(new)) => {
@@ -300,6 +309,7 @@ impl Broker {
     fn apply(&self, settings: Settings, tls: ServerTls) {
         let now = Instant::now();
         let before = self.settings.replace(settings.clone());
+        self.rejected.take();
         if before == settings {
             always!("settings read again, nothing has changed");
             return;

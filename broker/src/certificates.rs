@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use settings::{Authentication, Problem, Settings, Tls};
+use settings::{Authentication, Problem, Settings, Tls, Values};
 use tls::{Fault, Field, Material, ServerTls};
 
 /// The server's side of TLS that these settings ask for.
@@ -30,6 +30,22 @@ pub(crate) fn check(settings: &Settings) -> (Vec<Problem>, Vec<Problem>) {
 /// What is to be warned of at this time of the clock.
 pub(crate) fn warnings(settings: &Settings) -> Vec<Problem> {
     check(settings).1
+}
+
+/// What is wrong with certificates and keys in values of which no settings come, for whatever reason. Pre-shared keys are
+/// judged by the settings to the end.
+pub(crate) fn errors(values: &Values) -> Vec<Problem> {
+    if values.get("TLS") != b"certificate" {
+        return Vec::new();
+    }
+    let material = Material::Certificate {
+        ca: values.get("CA_CERTIFICATES"),
+        certificate: values.get("CERTIFICATE"),
+        private_key: values.get("PRIVATE_KEY"),
+        ask_client: values.get("AUTHENTICATION") == b"certificate_cn",
+    };
+    let report = material.check(SystemTime::now());
+    report.errors.iter().map(problem).collect()
 }
 
 fn material(settings: &Settings) -> Material<'_> {

@@ -108,13 +108,16 @@ fn judge(file: &[u8]) -> (Report, Verdict) {
             let warnings = warnings.chain(of_file).collect();
             (Report { errors, warnings }, verdict)
         }
-        Err(errors) => (
-            Report {
-                errors,
-                warnings: of_file,
-            },
-            Verdict::Invalid,
-        ),
+        Err(mut errors) => {
+            // What can be judged of certificates and keys is said at the same time; a field that is refused already needs
+            // no second sentence.
+            let mut others = certificates::errors(&values);
+            others.retain(|other| errors.iter().all(|error| error.key != other.key));
+            errors.append(&mut others);
+            Problem::sort(&mut errors);
+            let warnings = of_file;
+            (Report { errors, warnings }, Verdict::Invalid)
+        }
     }
 }
 

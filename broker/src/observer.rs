@@ -14,7 +14,7 @@ use std::time::Instant;
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
 use serde::Serialize;
-use settings::Authentication;
+use settings::{Authentication, Settings};
 
 use crate::broker::Broker;
 use crate::certificates;
@@ -128,6 +128,16 @@ fn tell(broker: &Broker, stream: &UnixStream) -> io::Result<()> {
     stream.write_all(&snapshot(broker)?)
 }
 
+fn warnings(broker: &Broker, settings: &Settings) -> Vec<String> {
+    let rejected = broker.rejected();
+    let rejected = rejected
+        .iter()
+        .map(|problem| format!("The stored settings are not in force: {problem}"));
+    let (own, of_certificates) = (settings.warnings(), certificates::warnings(settings));
+    let unwise = own.iter().chain(&of_certificates).map(ToString::to_string);
+    rejected.chain(unwise).collect()
+}
+
 fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
     let now = Instant::now();
     let (engine, listener) = (broker.engine.borrow(), broker.listener.borrow());
@@ -166,12 +176,7 @@ fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
                 count: refusal.count,
             })
             .collect(),
-        warnings: settings
-            .warnings()
-            .iter()
-            .chain(&certificates::warnings(&settings))
-            .map(ToString::to_string)
-            .collect(),
+        warnings: warnings(broker, &settings),
     };
     let mut json = serde_json::to_vec(&snapshot)?;
     json.push(b'\n');

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use settings::form::{self, FormError};
-use settings::{Problem, Settings, Values};
+use settings::{Problem, Values};
 
 use crate::check;
 use crate::form::Form;
@@ -128,30 +128,12 @@ impl From<FormError> for Refusal {
     }
 }
 
-/// All that is wrong with the values: by the table, and by the broker, which knows certificates
-/// too.
+/// All that is wrong with the values; what the broker was not asked about is not stored.
 fn judge(module: &Module, values: &Values) -> Vec<Problem> {
-    let mut problems = Settings::from_values(values).err().unwrap_or_default();
-    match check::ask(&module.broker(), values.to_file()) {
-        Ok(verdict) => {
-            for error in verdict.errors {
-                if !problems.contains(&error) {
-                    problems.push(error);
-                }
-            }
-        }
-        Err(error) => {
-            problems.push(Problem::of_file(format!(
-                "The settings could not be checked: {error}."
-            )));
-        }
-    }
-    problems.sort_by_key(|problem| {
-        settings::FIELDS
-            .iter()
-            .position(|field| Some(field.key) == problem.key)
-    });
-    problems
+    let (verdict, unasked) = check::judge(&module.broker(), values);
+    let unasked = unasked
+        .map(|error| Problem::of_file(format!("The settings could not be checked: {error}.")));
+    unasked.into_iter().chain(verdict.errors).collect()
 }
 
 /// Tells the broker, without waiting for it: starting and stopping may take longer than a browser

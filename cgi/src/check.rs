@@ -13,7 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use settings::Problem;
+use settings::{Problem, Settings, Values};
 
 /// How long the check may take on the slowest router, with a long certificate chain.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -41,6 +41,23 @@ pub(crate) enum CheckError {
     Ended(std::process::ExitStatus),
     /// What it printed is not a verdict.
     Answer,
+}
+
+/// All that is to be said of `values`: by the table, and by `broker`, which knows certificates too. Without its opinion
+/// there is the reason why, and the table's alone.
+pub(crate) fn judge(broker: &Path, values: &Values) -> (Verdict, Option<CheckError>) {
+    let own = Settings::from_values(values).err().unwrap_or_default();
+    let (mut verdict, unasked) = match ask(broker, values.to_file()) {
+        Ok(verdict) => (verdict, None),
+        Err(error) => (Verdict::default(), Some(error)),
+    };
+    for error in own {
+        if !verdict.errors.contains(&error) {
+            verdict.errors.push(error);
+        }
+    }
+    Problem::sort(&mut verdict.errors);
+    (verdict, unasked)
 }
 
 /// Lets `broker` judge the settings file `candidate`.

@@ -1,9 +1,9 @@
 //! Configuration → Global: the form and what is said about it.
 
 use settings::form::form_name;
-use settings::{Problem, Settings, Values};
+use settings::{Problem, Values};
 
-use crate::check;
+use crate::check::{self, Verdict};
 use crate::form::Form;
 use crate::html::{Attribute, Html};
 use crate::layout::Outcome;
@@ -25,25 +25,23 @@ pub(crate) struct Stored {
 pub(crate) fn answer(module: &Module, environment: &Environment) -> Result<Response, Refusal> {
     let stored = stored(module)?;
     let token = token(module)?;
-    let mut problems = Vec::new();
+    // Without the broker's verdict there is nothing to warn of; what was applied has passed the check already.
+    let (verdict, _) = check::judge(&module.broker(), &stored.values);
     let notice = if !stored.problems.is_empty() {
         let text = "The stored configuration cannot be read. The form shows the defaults; Apply replaces the stored file.";
         Some((Outcome::Failure, message(text, &stored.problems)))
-    } else if let Err(found) = Settings::from_values(&stored.values) {
-        problems = found;
-        Some((
-            Outcome::Failure,
-            message("The stored configuration is not valid.", &problems),
-        ))
+    } else if !verdict.errors.is_empty() {
+        let text = "The stored configuration is not valid.";
+        Some((Outcome::Failure, message(text, &verdict.errors)))
     } else if environment.has_query(APPLIED) {
-        Some((Outcome::Success, applied(module, &stored.values)))
+        Some((Outcome::Success, applied(&verdict)))
     } else {
         None
     };
     let form = Form {
         stored: &stored.values,
         shown: &stored.values,
-        problems: &problems,
+        problems: &verdict.errors,
         token: &token,
         notice,
     };
@@ -93,15 +91,11 @@ pub(crate) fn message(text: &'static str, problems: &[Problem]) -> Html {
 
 /// What is said after a successful Apply. That something is unwise does not hinder it, but it is
 /// told.
-fn applied(module: &Module, values: &Values) -> Html {
+fn applied(verdict: &Verdict) -> Html {
     let mut html = message("Configuration successfully updated.", &[]);
-    // Without a verdict there is nothing to warn of; the settings have passed the check already.
-    let warnings = check::ask(&module.broker(), values.to_file())
-        .map(|verdict| verdict.warnings)
-        .unwrap_or_default();
-    if !warnings.is_empty() {
+    if !verdict.warnings.is_empty() {
         html.raw("<p>Please note:</p>\n");
-        problem_list(&mut html, &warnings);
+        problem_list(&mut html, &verdict.warnings);
     }
     html
 }
@@ -210,6 +204,19 @@ mod tests {
         assert!(html.contains("The stored configuration is not valid."));
         assert!(html.contains("type=\"text\" value=\"70000\""));
         assert!(html.contains("id=\"mqtt_port_error\""));
+    }
+
+    #[test]
+    fn what_only_the_broker_can_judge_is_said() {
+        let scratch = Scratch::new();
+        scratch.verdict(
+            r#"{"errors":[{"key":"PRIVATE_KEY","message":"Broker Private Key is damaged."}],"warnings":[]}"#,
+        );
+        let html = get(&scratch, "");
+        assert!(html.contains("The stored configuration is not valid."));
+        assert!(html.contains("id=\"mqtt_private_key_error\""));
+        scratch.script("opt/mqtt_broker/bin/mqtt_broker", "exit 139");
+        assert!(!get(&scratch, "").contains("class=\"window result"));
     }
 
     #[test]

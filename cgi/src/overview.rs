@@ -3,8 +3,9 @@
 use std::fs;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use settings::{Kind, Values};
+use settings::{Kind, Problem, Values};
 
+use crate::check;
 use crate::html::{Attribute, Html};
 use crate::layout;
 use crate::module::Module;
@@ -20,6 +21,8 @@ struct Facts {
     snapshot: Result<Snapshot, String>,
     /// What is stored, or that it cannot be read.
     settings: Result<Values, String>,
+    /// Why a broker that is enabled and does not answer cannot use what is stored.
+    problems: Vec<Problem>,
     /// Version of the installed package.
     version: Option<String>,
     /// Wall time, for "running since".
@@ -31,6 +34,7 @@ struct Facts {
 enum State {
     Running,
     NotListening,
+    Unusable,
     Unresponsive,
     Disabled,
     Stopped,
@@ -48,10 +52,18 @@ pub(crate) fn answer(module: &Module) -> Response {
         Ok(None) => Ok(Values::defaults()),
         Err(error) => Err(error.to_string()),
     };
+    let snapshot = observer::ask(&module.observer()).map_err(|error| error.to_string());
+    let problems = match &settings {
+        Ok(values) if snapshot.is_err() && values.get("ENABLED") == b"1" => {
+            check::judge(&module.broker(), values).0.errors
+        }
+        _ => Vec::new(),
+    };
     let facts = Facts {
         pid: observer::process(&module.pid_file()),
-        snapshot: observer::ask(&module.observer()).map_err(|error| error.to_string()),
+        snapshot,
         settings,
+        problems,
         version: fs::read_to_string(module.version())
             .ok()
             .map(|text| text.trim().to_owned()),
@@ -84,6 +96,7 @@ fn state(facts: &Facts) -> State {
     match (&facts.snapshot, facts.pid) {
         (Ok(snapshot), _) if snapshot.listening == Some(false) => State::NotListening,
         (Ok(_), _) => State::Running,
+        (Err(_), _) if !facts.problems.is_empty() => State::Unusable,
         (Err(_), Some(_)) => State::Unresponsive,
         (Err(_), None) => match &facts.settings {
             Ok(values) if values.get("ENABLED") != b"1" => State::Disabled,
@@ -103,6 +116,14 @@ fn broker(html: &mut Html, facts: &Facts, state: State) {
             let reason = snapshot.and_then(|snapshot| snapshot.listen_error.as_deref());
             html.raw("<strong class=\"bad\">Running, but no client can connect</strong><br>");
             html.text(reason.unwrap_or("The broker is not listening yet."));
+        }
+        State::Unusable => {
+            html.raw("<strong class=\"bad\">Stopped</strong><br>The broker is enabled, but what is stored cannot be used. ");
+            html.raw("Mend it on the page <a href=\"index.cgi\">Global</a>:\n<ul>\n");
+            for problem in &facts.problems {
+                html.element("li", &[], &problem.to_string()).raw("\n");
+            }
+            html.raw("</ul>");
         }
         State::Unresponsive => {
             let reason = facts.snapshot.as_ref().err().map_or("", String::as_str);
@@ -334,6 +355,7 @@ mod tests {
             pid: None,
             snapshot: Err("No such file or directory (os error 2)".into()),
             settings: Ok(enabled("1")),
+            problems: Vec::new(),
             version: Some("1.0.0 (2024-02-16)".into()),
             now: UNIX_EPOCH + Duration::from_secs(1_708_072_200),
         }
@@ -408,6 +430,22 @@ mod tests {
     fn an_enabled_broker_that_is_not_there_is_an_alarm() {
         assert_eq!(state(&silent()), State::Stopped);
         assert!(html(&silent()).contains("enabled, but it does not run"));
+    }
+
+    #[test]
+    fn settings_that_cannot_be_used_are_the_reason() {
+        for pid in [None, Some(1)] {
+            let facts = Facts {
+                pid,
+                problems: vec![Problem::of(
+                    "PRIVATE_KEY",
+                    "Broker Private Key is <damaged>.",
+                )],
+                ..silent()
+            };
+            assert_eq!(state(&facts), State::Unusable);
+            assert!(html(&facts).contains("<li>Broker Private Key: is &lt;damaged&gt;.</li>"));
+        }
     }
 
     #[test]

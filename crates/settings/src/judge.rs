@@ -30,6 +30,11 @@ impl<'a> Judge<'a> {
         !self.values.get(key).is_empty()
     }
 
+    /// Whether there is nothing to be seen: a text area left with an empty line.
+    pub(crate) fn is_blank(&self, key: &str) -> bool {
+        self.values.get(key).trim_ascii().is_empty()
+    }
+
     pub(crate) fn switch(&mut self, key: &str) -> bool {
         let (_, value) = self.row(key);
         if value != b"0" && value != b"1" {
@@ -155,7 +160,7 @@ impl<'a> Judge<'a> {
             unreachable!("{key} is PEM in the table")
         };
         self.at_most(key, value.len(), max_bytes, "bytes");
-        if value.is_empty() {
+        if self.is_blank(key) {
             self.refuse(key, &format!("is missing: {why}"));
         } else if let Err(reason) = pem::check(value, wanted) {
             self.refuse(key, &reason);

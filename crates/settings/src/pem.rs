@@ -21,6 +21,16 @@ pub(crate) fn check(value: &[u8], wanted: Wanted) -> Result<(), String> {
         return Err("must not contain a NUL byte".to_string());
     }
     let labels = labels(text)?;
+    let Some(first) = labels.first() else {
+        let example = match wanted {
+            Wanted::Certificate => "CERTIFICATE",
+            Wanted::PrivateKey => "PRIVATE KEY",
+        };
+        return Err(format!(
+            "is not in PEM format: it must hold a line such as \"-----BEGIN {example}-----\"; copy the whole file, \
+             its first and last line included"
+        ));
+    };
     let has = |kinds: &[&str]| labels.iter().any(|label| kinds.contains(label));
     let holds_a_key = labels.iter().any(|label| label.ends_with("PRIVATE KEY"));
     match wanted {
@@ -28,13 +38,14 @@ pub(crate) fn check(value: &[u8], wanted: Wanted) -> Result<(), String> {
             Err("holds a private key; only certificates belong here".to_string())
         }
         Wanted::Certificate if has(CERTIFICATES) => Ok(()),
-        Wanted::Certificate => {
-            let other = labels.first().copied().unwrap_or_default();
-            Err(format!(
-                "holds no certificate, but a \"{}\"",
-                shown(other.as_bytes())
-            ))
-        }
+        Wanted::Certificate if first.ends_with("CERTIFICATE REQUEST") => Err(format!(
+            "holds no certificate, but a \"{}\": the CA has to sign it; paste what it makes of it",
+            shown(first.as_bytes())
+        )),
+        Wanted::Certificate => Err(format!(
+            "holds no certificate, but a \"{}\"",
+            shown(first.as_bytes())
+        )),
         Wanted::PrivateKey
             if has(&["ENCRYPTED PRIVATE KEY"]) || text.contains("Proc-Type: 4,ENCRYPTED") =>
         {
@@ -54,11 +65,11 @@ pub(crate) fn check(value: &[u8], wanted: Wanted) -> Result<(), String> {
     }
 }
 
-/// The labels of all blocks, each of which must be whole.
+/// The labels of all blocks, each of which must be whole. What stands around them is passed over.
 fn labels(text: &str) -> Result<Vec<&str>, String> {
     let mut labels = Vec::new();
     let mut open = None;
-    for line in text.lines().map(str::trim_end) {
+    for line in text.lines().map(str::trim) {
         let marker = |start| {
             line.strip_prefix(start)
                 .and_then(|rest| rest.strip_suffix("-----"))
@@ -81,12 +92,6 @@ fn labels(text: &str) -> Result<Vec<&str>, String> {
     if open.is_some() {
         return Err(
             "is cut off: the END line of a block is missing; copy the whole file".to_string(),
-        );
-    }
-    if labels.is_empty() {
-        return Err(
-            "is not in PEM format: it must begin with a line such as \"-----BEGIN ...-----\""
-                .to_string(),
         );
     }
     Ok(labels)
@@ -121,6 +126,8 @@ mod tests {
             check(sec1.trim_end().as_bytes(), Wanted::PrivateKey),
             Ok(())
         );
+        let indented = chain.replace("-----BEGIN", "  -----BEGIN");
+        assert_eq!(check(indented.as_bytes(), Wanted::Certificate), Ok(()));
     }
 
     #[test]
@@ -159,7 +166,7 @@ mod tests {
             (
                 block("CERTIFICATE REQUEST"),
                 Certificate,
-                "but a \"CERTIFICATE REQUEST\"",
+                "but a \"CERTIFICATE REQUEST\": the CA has to sign it",
             ),
             (block("CERTIFICATE"), PrivateKey, "holds a certificate"),
             (

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::table::field;
+use crate::table::{FIELDS, field};
 
 /// One thing that is wrong (or unwise), in plain words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +28,15 @@ impl Problem {
             key: None,
             message: message.into(),
         }
+    }
+
+    /// Puts problems in the order of the table, those of the file first; those of one field stay as they are.
+    pub fn sort(problems: &mut [Problem]) {
+        problems.sort_by_key(|problem| {
+            FIELDS
+                .iter()
+                .position(|field| Some(field.key) == problem.key)
+        });
     }
 
     /// The field's label in the form.
@@ -86,6 +95,20 @@ mod tests {
             Problem::of_file("Line 3: broken.").to_string(),
             "Line 3: broken."
         );
+    }
+
+    #[test]
+    fn problems_follow_the_table() {
+        let of = |key| Problem::of(key, "wrong");
+        let mut problems = [
+            of("BIND"),
+            of("TLS"),
+            Problem::of_file("Line 3."),
+            of("PORT"),
+        ];
+        Problem::sort(&mut problems);
+        let keys: Vec<_> = problems.iter().map(|problem| problem.key).collect();
+        assert_eq!(keys, [None, Some("PORT"), Some("TLS"), Some("BIND")]);
     }
 
     #[test]

@@ -7,7 +7,6 @@ use crate::pem::Wanted;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::settings::{Authentication, Drops, LogLevel, Settings, Tls};
-use crate::table::FIELDS;
 use crate::values::Values;
 
 /// The longest MQTT packet: fixed header (5) and the largest Remaining Length [MQTT 5.0, 2.1.4].
@@ -58,11 +57,7 @@ pub(crate) fn judge(values: &Values) -> Result<Settings, Vec<Problem>> {
     if problems.is_empty() {
         return Ok(settings);
     }
-    problems.sort_by_key(|problem| {
-        FIELDS
-            .iter()
-            .position(|field| Some(field.key) == problem.key)
-    });
+    Problem::sort(&mut problems);
     Err(problems)
 }
 
@@ -112,7 +107,7 @@ fn tls(judge: &mut Judge<'_>) -> Tls {
 /// A broker that asks its clients for no certificate needs no CA: a public one may have signed its own.
 fn ca_certificates(judge: &mut Judge<'_>) -> String {
     let needed = judge.values.get("AUTHENTICATION") == b"certificate_cn";
-    if !needed && !judge.given("CA_CERTIFICATES") {
+    if !needed && judge.is_blank("CA_CERTIFICATES") {
         return String::new();
     }
     let why = "for Certificate CN, paste in PEM format the certificate of the CA that signs the clients' certificates";

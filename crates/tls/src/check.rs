@@ -139,16 +139,20 @@ impl Certified {
             text => pem::private_key(text).and_then(supported),
         };
         let key = match key {
-            Ok(key) if problems.is_empty() => key,
-            Ok(_) => return Err(problems),
+            Ok(key) => key,
             Err(fault) => {
                 problems.push(Field::PrivateKey.problem(fault));
                 return Err(problems);
             }
         };
         let fits = |one: &X509| one.public_key().is_ok_and(|public| public.public_eq(&key));
-        let Some(leaf) = own.iter().find(|one| fits(one)) else {
-            return Err(vec![Field::PrivateKey.problem(Fault::KeyMismatch)]);
+        let leaf = own.iter().find(|one| fits(one));
+        // Of certificates that can't be read nobody knows whether they fit.
+        if leaf.is_none() && !own.is_empty() {
+            problems.push(Field::PrivateKey.problem(Fault::KeyMismatch));
+        }
+        let Some(leaf) = leaf.filter(|_| problems.is_empty()) else {
+            return Err(problems);
         };
         let pool: Vec<&X509> = own.iter().chain(&authorities).collect();
         let chain = chain(leaf, &pool);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::table::FIELDS;
 use crate::table::Kind;
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
@@ -275,11 +276,22 @@ fn certificates_need_their_key() {
     assert_eq!(
         messages(&swapped),
         [
-            "CA Certificate(s) is not in PEM format: it must begin with a line such as \"-----BEGIN ...-----\".",
+            "CA Certificate(s) is not in PEM format: it must hold a line such as \"-----BEGIN CERTIFICATE-----\"; \
+             copy the whole file, its first and last line included.",
             "Broker Certificate holds a private key; only certificates belong here.",
             "Broker Private Key holds a certificate where its private key belongs.",
         ]
     );
+    let blank = [
+        tls[0],
+        ("CERTIFICATE", "\n"),
+        ("PRIVATE_KEY", " \r\n"),
+        ("CA_CERTIFICATES", "\n"),
+    ];
+    let missing = messages(&blank);
+    assert_eq!(missing.len(), 2, "{missing:?}");
+    assert!(missing[0].starts_with("Broker Certificate is missing"));
+    assert!(missing[1].starts_with("Broker Private Key is missing"));
     let long = CERTIFICATE.repeat(5000);
     assert!(
         messages(&[pair[0], ("CERTIFICATE", &long), pair[2]])[0]

@@ -267,6 +267,18 @@ fn all_errors_at_once() {
 }
 
 #[test]
+fn a_key_that_does_not_fit_is_said_beside_a_damaged_ca() {
+    let form = Form {
+        ca: b"x".to_vec(),
+        key: p256().private_key_to_pem_pkcs8().unwrap(),
+        ..Form::good()
+    };
+    let mut both = problem(Field::CaCertificates, Fault::NotPem);
+    both.extend(problem(Field::PrivateKey, Fault::KeyMismatch));
+    assert_eq!(form.errors(), both);
+}
+
+#[test]
 fn dates_are_warnings_that_show_the_clock() {
     let ca = Recipe::ca("ca")
         .valid(now() - 900 * DAY, now() + 900 * DAY)
