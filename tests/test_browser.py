@@ -1,6 +1,7 @@
 """The web pages in a real browser: on a telephone and on a desk, with JavaScript and without."""
 
 import shutil
+import subprocess
 import uuid
 
 import pytest
@@ -9,6 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import Browser
 from mosquitto import Subscriber, publish
+from pki import by_the_manual
 from router import Router
 from waiting import until
 
@@ -139,15 +141,137 @@ def test_errors_stand_beside_their_fields(app, browser):
     app.await_listening()
 
 
-def test_tls_is_not_there_yet(app, browser):
-    browser.choose("mqtt_tls", "PSK based")
-    browser.type("mqtt_psk_identity", "test")
-    browser.type("mqtt_psk_key", "7956a812b2c52b6411abd8")
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    """The files that the manual's commands make."""
+    directory = tmp_path_factory.mktemp("certificates")
+    by_the_manual(directory)
+    return directory
+
+
+def fill_in(browser, app, **fields):
+    """Ticks Enable and types into the form."""
+    browser.tick("mqtt_enabled")
+    browser.type("mqtt_port", str(app.port))
+    for name, text in fields.items():
+        if name in ("mqtt_tls", "mqtt_authentication"):
+            browser.choose(name, text)
+        else:
+            browser.type(name, text)
+
+
+def converse(port, words, host="localhost"):
+    """A message from mosquitto_pub to mosquitto_sub."""
+    topic = f"factory/sensor/{uuid.uuid4().hex}"
+    with Subscriber(port, "-q", "1", "-t", topic, *words, host=host) as subscriber:
+        publish(port, topic, "-q", "1", *words, host=host, message="54")
+        assert subscriber.next().payload == b"54"
+
+
+def refused(browser, name, words):
+    """That this sentence stands beside this field, where it can be seen."""
+    error = browser.control(f"{name}_error")
+    assert error.is_displayed() and error.text.count(words) == 1, (name, error.text)
+    assert browser.box()[1].count(words) == 1, browser.box()[1]
+
+
+def test_the_manuals_pre_shared_key(app, browser):
+    """Figure 4, and what example 1 does with it."""
+    fill_in(browser, app, mqtt_tls="PSK based", mqtt_psk_identity="test", mqtt_psk_key="7956a812b2c52b6411abd8",
+            mqtt_authentication="Username/password", mqtt_client_name="house", mqtt_client_secret="12345")
     browser.press("Apply")
-    assert browser.box()[0] == RED and "TLS Support" in browser.control("mqtt_tls_error").text
-    assert browser.value("mqtt_psk_key") == "7956a812b2c52b6411abd8"
+    colour, text = browser.box()
+    assert colour == GREEN and "Please note" in text and "Pre-shared Key is short" in text
     seen(browser, "6-psk")
-    assert app.settings()["TLS"] == "none"
+    assert browser.value("mqtt_psk_key") == "" and "7956a812" not in browser.driver.page_source
+    app.await_listening()
+    converse(app.port, ["--psk", "7956a812b2c52b6411abd8", "--psk-identity", "test", "-u", "house", "-P", "12345"])
+    publish(app.port, "x", "-u", "house", "-P", "12345", host="localhost", message="plaintext", expected_code=7)
+    browser.follow("Overview")
+    assert "PSK based" in browser.text and "Pre-shared Key: is short" in browser.text
+    seen(browser, "6-psk-overview")
+
+
+def test_the_manuals_certificates(app, browser, certificates):
+    """Figure 3 with the files of chapter 3.3, and what example 2 does with it."""
+    texts = [(certificates / name).read_text() for name in ("ca.crt", "broker.crt", "broker.key")]
+    fill_in(browser, app, mqtt_tls="Certificate based", mqtt_authentication="Certificate CN",
+            mqtt_client_name="Data collector", **dict(zip(CERTIFICATE, texts)))
+    browser.press("Apply")
+    colour, text = browser.box()
+    assert colour == GREEN and "Configuration successfully updated." in text and "Please note" in text
+    assert text.count("subjectAltName") == 1
+    # Later versions of OpenSSL make version 3 of the same commands.
+    described = subprocess.run(["openssl", "x509", "-noout", "-text", "-in", certificates / "broker.crt"],
+                               capture_output=True, check=True, text=True, timeout=30).stdout
+    assert text.count("is of the old version 1") == ("Version: 1 " in described)
+    seen(browser, "9-certificates")
+    assert browser.value("mqtt_certificate") == texts[1]
+    assert browser.value("mqtt_private_key") == "" and texts[2].splitlines()[1] not in browser.driver.page_source
+    app.await_listening()
+    words = ["--cafile", certificates / "ca.crt"]
+    converse(app.port, [*words, "--cert", certificates / "client.crt", "--key", certificates / "client.key"])
+    # Neither without a certificate nor in plaintext.
+    for without in (words, []):
+        assert subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", str(app.port), "-t", "x", "-m", "x", *without],
+                              capture_output=True, timeout=60).returncode != 0
+    browser.follow("Overview")
+    assert "Certificate based" in browser.text and "Broker Certificate: names its host in the Common Name" in browser.text
+    seen(browser, "9-certificates-overview")
+
+
+def test_wrong_certificates_stand_beside_their_fields(app, browser, certificates):
+    ca, certificate, key, other = [(certificates / name).read_text()
+                                   for name in ("ca.crt", "broker.crt", "broker.key", "client.key")]
+    app.apply(mqtt_tls="certificate", mqtt_certificate=certificate, mqtt_private_key=key)
+    before = app.settings()
+    browser.open_form()
+    # Mistakes of every kind are told at once: a number, text that is no PEM, a key that does not fit.
+    fill_in(browser, app, mqtt_ca_certificates="ca.crt", mqtt_private_key=other, mqtt_authentication="Certificate CN")
+    browser.type("mqtt_port", "0")
+    browser.press("Apply")
+    assert browser.box()[0] == RED and "Nothing was changed" in browser.box()[1]
+    refused(browser, "mqtt_port", "must be a whole number")
+    refused(browser, "mqtt_ca_certificates", "is not in PEM format")
+    refused(browser, "mqtt_private_key", "does not belong to the Broker Certificate")
+    refused(browser, "mqtt_client_name", "is missing")
+    assert len(browser.all("[id$=_error]")) == 4
+    seen(browser, "10-wrong-certificates")
+    # What was typed is still there, the secret too; what is stored is not shown and not changed.
+    assert browser.value("mqtt_port") == "0" and browser.value("mqtt_ca_certificates") == "ca.crt"
+    assert browser.value("mqtt_certificate") == certificate and browser.value("mqtt_private_key") == other
+    assert key.splitlines()[1] not in browser.driver.page_source
+    assert app.settings() == before
+
+    encrypted = subprocess.run(["openssl", "pkey", "-aes128", "-passout", "pass:secret"], input=key,
+                               capture_output=True, check=True, text=True, timeout=30).stdout
+    fill_in(browser, app, mqtt_ca_certificates=key, mqtt_private_key=encrypted, mqtt_client_name="Data collector")
+    browser.press("Apply")
+    refused(browser, "mqtt_ca_certificates", "holds a private key")
+    refused(browser, "mqtt_private_key", "is protected by a password")
+    assert len(browser.all("[id$=_error]")) == 2
+
+    # Mended one after the other; the stored key is as good as one that is typed.
+    fill_in(browser, app, mqtt_ca_certificates=ca, mqtt_private_key="", mqtt_tls="None")
+    browser.press("Apply")
+    refused(browser, "mqtt_authentication", "works only with TLS Support \"Certificate based\"")
+    browser.choose("mqtt_tls", "Certificate based")
+    browser.press("Apply")
+    assert browser.box()[0] == GREEN, browser.box()
+    assert app.settings()["PRIVATE_KEY"] == key
+    app.await_listening()
+    converse(app.port, ["--cafile", certificates / "ca.crt", "--cert", certificates / "client.crt",
+                        "--key", certificates / "client.key"])
+
+
+def test_a_wrong_pre_shared_key(app, browser):
+    fill_in(browser, app, mqtt_tls="PSK based", mqtt_psk_key="7956a")
+    browser.press("Apply")
+    assert browser.box()[0] == RED
+    refused(browser, "mqtt_psk_identity", "is missing")
+    refused(browser, "mqtt_psk_key", "must have an even number of hexadecimal digits")
+    assert browser.value("mqtt_psk_key") == "7956a" and app.settings()["TLS"] == "none"
+    seen(browser, "11-wrong-psk")
 
 
 def test_what_applies_is_shown(app, browser):

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 import wire
 from app import PREFIX, is_alive, quoted
 from mosquitto import publish
-from router import Port, Router
+from router import Port, Router, has_ipv6
 from waiting import until
 from wire import MQTT_3_1_1, MQTT_5, Connection, connected
 
 VALID, INVALID, UNREADABLE = 0, 1, 2
+# The broker's own exit code.
+SETTINGS_UNUSABLE = 4
 ON, OFF, BROKEN = 0, 1, 2
 
 
@@ -124,18 +127,62 @@ def test_all_errors_at_once(program):
     assert keys == ["PORT", "LOG_LEVEL", "TLS", "USERNAME", "PASSWORD", "BIND", "MAX_QOS"]
 
 
-@pytest.mark.parametrize("tls", ["psk", "certificate"])
-def test_no_plaintext_where_the_settings_name_tls(program, tmp_path, tls):
-    """Whatever else is said: if these settings can't be served with TLS, they are not served."""
+DAMAGED = {
+    "nothing at all": ("certificate", {}, "Broker Private Key: is missing"),
+    "a damaged key": ("certificate", {"PRIVATE_KEY": lambda key: key[:60] + key[70:]}, "Broker Private Key: is damaged"),
+    "half a key": ("certificate", {"PRIVATE_KEY": lambda key: key[:200]}, "Broker Private Key: is cut off"),
+    "another key": ("certificate", {"PRIVATE_KEY": lambda key: OTHER_KEY}, "Broker Private Key: does not belong"),
+    "a damaged certificate": ("certificate", {"CERTIFICATE": lambda text: text[:100] + text[200:]},
+                              "Broker Certificate: is damaged"),
+    "no pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": ""}, "Pre-shared Key: is missing"),
+    "half a pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": "abc"}, "Pre-shared Key: must have an even"),
+}
+OTHER_KEY = subprocess.run(["openssl", "genpkey", "-algorithm", "ED25519"], capture_output=True, check=True, text=True,
+                           timeout=30).stdout
+
+
+@pytest.fixture(scope="module")
+def material(tmp_path_factory):
+    """A certificate and its key, as they stand in the settings."""
+    directory = tmp_path_factory.mktemp("certificate")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key", "-out", "certificate",
+                    "-subj", "/CN=localhost"], cwd=directory, capture_output=True, check=True, timeout=60)
+    return {"CERTIFICATE": (directory / "certificate").read_text(), "PRIVATE_KEY": (directory / "key").read_text()}
+
+
+def damaged(name, material):
+    """Settings that name TLS and can't be used, and the sentence that says why."""
+    tls, changes, words = DAMAGED[name]
+    values = {"TLS": tls} | (material if changes and tls == "certificate" else {})
+    for key, change in changes.items():
+        values[key] = change(values[key]) if callable(change) else change
+    return values, words
+
+
+def nobody_listens(port):
+    """Whether nothing can connect, over either family; the port is reserved, so nobody else can have it."""
+    for host in ("127.0.0.1", "::1") if has_ipv6() else ("127.0.0.1",):
+        try:
+            socket.create_connection((host, port), timeout=5).close()
+            return False
+        except ConnectionRefusedError:
+            pass
+    return True
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_no_plaintext_where_the_settings_name_tls(program, tmp_path, name, material):
+    """Settings that can't be served with TLS are not served."""
     port = Port()
+    values, words = damaged(name, material)
     file = tmp_path / "settings"
-    file.write_text(quoted({"ENABLED": 1, "PORT": port.number, "TLS": tls, "PSK_IDENTITY": "x", "PSK_KEY": "abcd"}))
-    if check(program, file.read_bytes())[0] == VALID:
-        pytest.skip("it can be served")
+    file.write_text(quoted({"ENABLED": 1, "PORT": port.number} | values))
+    code, said = check(program, file.read_bytes())
+    assert code == INVALID and said.count(words) == 1, said
     broker = subprocess.run([program, "--root", tmp_path, file], capture_output=True, text=True, timeout=30)
     port.release()
-    assert broker.returncode != 0
-    assert "TLS Support" in broker.stderr
+    assert broker.returncode == SETTINGS_UNUSABLE
+    assert broker.stderr.count(words) == 1, broker.stderr
 
 
 def test_files_that_are_none(program, tmp_path):
@@ -173,6 +220,22 @@ def test_no_line_of_the_file_is_executed(host_package):
             assert not trap.exists()
 
 
+def test_a_start_with_a_damaged_key(host_package, material):
+    """As a reboot finds it: nothing listens, log, Overview and form say why, and other settings mend it."""
+    with Router(host_package) as router:
+        values, words = damaged("a damaged key", material)
+        router.write_settings(**values)
+        assert router.init("start") == "Starting module mqtt_broker: done\n"
+        until(lambda: router.logged("the settings cannot be used"), "it gives up")
+        assert router.logged(words) and nobody_listens(router.port)
+        assert words in router.page("status") and "Stopped" in router.page("status")
+        assert words.replace(": ", " ") in router.page("index")
+        supervisor = router.supervisor()
+        router.configure(TLS="certificate", **material)
+        assert router.supervisor() == supervisor
+        assert words not in router.page("status")
+
+
 class TestReload:
     """A running broker and a file that changes under it."""
 
@@ -205,6 +268,29 @@ class TestReload:
         assert (router.worker(), router.observe()["port"]) == before
         connected(router.port, "comes", **self.login())
         client.cut()
+
+    @pytest.mark.parametrize("name", DAMAGED)
+    def test_tls_that_cannot_be_used_changes_nothing(self, router, name, material):
+        """Neither does the broker go on in plaintext that was not asked for before, nor does it stop."""
+        keep = {"AUTHENTICATION": "password", "USERNAME": "house", "PASSWORD": "12345"}
+        router.configure(TLS="certificate", **material, **keep)
+        worker = router.worker()
+        values, words = damaged(name, material)
+        router.write_settings(**values, **keep)
+        self.reload(router)
+        until(lambda: router.logged("the old ones stay", words), "the log says what is wrong")
+        seen = router.observe()
+        assert (seen["pid"], seen["tls"], seen["listening"]) == (worker, "certificate", True)
+        assert f"The stored settings are not in force: {words}" in router.page("status")
+        assert words.replace(": ", " ") in router.page("index")
+        # With the old certificate, and not in plaintext.
+        login = ["-u", "house", "-P", "12345"]
+        authority = router.root / "certificate"
+        authority.write_text(material["CERTIFICATE"])
+        publish(router.port, "x", *login, "--cafile", authority, host="localhost", message="x")
+        publish(router.port, "x", *login, host="localhost", message="x", expected_code=7)
+        router.configure(TLS="certificate", **material, MAX_CLIENTS=10, **keep)
+        assert "not in force" not in router.page("status")
 
     def test_the_log_level(self, router):
         client = connected(router.port, "stays", **self.login())
