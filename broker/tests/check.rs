@@ -163,9 +163,12 @@ fn enabled() {
 #[test]
 fn about_itself() {
     let output = broker().arg("--version").output().unwrap();
-    assert_eq!(
-        (code(&output), text(&output)),
-        (0, format!("mqtt_broker {}\n", env!("CARGO_PKG_VERSION")))
+    assert_eq!(code(&output), 0);
+    let start = format!("mqtt_broker {}, OpenSSL ", env!("CARGO_PKG_VERSION"));
+    let line = text(&output);
+    assert!(
+        line.starts_with(&start) && line.lines().count() == 1,
+        "{line}"
     );
     let output = broker().arg("--help").output().unwrap();
     assert_eq!(code(&output), 0);
