@@ -141,6 +141,7 @@ def test_garbage_after_the_handshake(broker):
         heir.connect().subscribe("will")
         client.connect(will=("will", "tampered"))
         raw = socket.socket(fileno=client.socket.detach())
+        raw.settimeout(20)
         raw.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
         while raw.recv(65536):
             pass
