@@ -209,8 +209,9 @@ class TestExecutables:
 
 
 def test_size(platform):
+    """The router's flash is small; this machine's disk is not, and OpenSSL for it is larger."""
     size = package(platform).stat().st_size
-    assert size < 3_000_000, f"{size} bytes"
+    assert size < (5_000_000 if platform == "host" else 3_000_000), f"{size} bytes"
 
 
 def test_no_time_nor_name_in_the_compression(platform):
