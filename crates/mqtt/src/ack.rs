@@ -64,7 +64,8 @@ impl<'a> Ack<'a> {
         if version == Version::V5 && !reader.is_empty() {
             packet.reason = ReasonCode::parse(reader.u8()?, ack.into())?;
             if !reader.is_empty() {
-                packet.properties = Properties::parse(&mut reader, PacketType::from(ack).bit())?;
+                packet.properties =
+                    Properties::parse(&mut reader, PacketType::from(ack).bit(), version)?;
             }
         }
         reader.finish()?;
@@ -82,7 +83,7 @@ impl<'a> Ack<'a> {
         let packet = PacketType::from(ack);
         if version == Version::V5 {
             ReasonCode::parse(self.reason as u8, packet)?;
-            self.properties.check(packet.bit())?;
+            self.properties.check(packet.bit(), version)?;
         }
         let length = self.remaining_length(version);
         writer::fixed_header(out, packet.first_byte(), length)?;
@@ -91,7 +92,7 @@ impl<'a> Ack<'a> {
             out.push(self.reason as u8);
         }
         if length > 3 {
-            self.properties.put(out);
+            self.properties.put(version, out);
         }
         Ok(())
     }
@@ -107,7 +108,7 @@ impl<'a> Ack<'a> {
         match (version, self.reason, self.properties.is_empty()) {
             (Version::V31 | Version::V311, _, _) | (Version::V5, ReasonCode::Success, true) => 2,
             (Version::V5, _, true) => 3,
-            (Version::V5, _, false) => 3 + self.properties.encoded_len(),
+            (Version::V5, _, false) => 3 + self.properties.encoded_len(version),
         }
     }
 }

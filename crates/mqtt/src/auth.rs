@@ -24,7 +24,7 @@ impl<'a> Auth<'a> {
             // Unlike in DISCONNECT, the Reason Code cannot stand alone (section 3.15.2.1).
             let mut reader = Reader::new(body);
             packet.reason = ReasonCode::parse(reader.u8()?, PacketType::Auth)?;
-            packet.properties = Properties::parse(&mut reader, SECTION)?;
+            packet.properties = Properties::parse(&mut reader, SECTION, Version::V5)?;
             packet.check_method()?;
             reader.finish()?;
         }
@@ -47,13 +47,13 @@ impl<'a> Auth<'a> {
         let length = self.remaining_length();
         if length > 0 {
             ReasonCode::parse(self.reason as u8, PacketType::Auth)?;
-            self.properties.check(SECTION)?;
+            self.properties.check(SECTION, version)?;
             self.check_method()?;
         }
         writer::fixed_header(out, PacketType::Auth.first_byte(), length)?;
         if length > 0 {
             out.push(self.reason as u8);
-            self.properties.put(out);
+            self.properties.put(version, out);
         }
         Ok(())
     }
@@ -66,7 +66,7 @@ impl<'a> Auth<'a> {
     fn remaining_length(&self) -> usize {
         match (self.reason, self.properties.is_empty()) {
             (ReasonCode::Success, true) => 0,
-            _ => 1 + self.properties.encoded_len(),
+            _ => 1 + self.properties.encoded_len(Version::V5),
         }
     }
 }

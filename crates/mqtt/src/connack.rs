@@ -80,10 +80,10 @@ impl<'a> ConnAck<'a> {
         let code = reader.u8()?;
         let refused_by_3x = version == Version::V5
             && body == [0, ConnectReturnCode::UnacceptableProtocolVersion as u8];
-        let properties = if version == Version::V5 && !refused_by_3x {
-            Properties::parse(&mut reader, SECTION)?
-        } else {
+        let properties = if refused_by_3x {
             Properties::EMPTY
+        } else {
+            Properties::parse(&mut reader, SECTION, version)?
         };
         reader.finish()?;
         // 3.1 does not use the first byte.
@@ -118,9 +118,7 @@ impl<'a> ConnAck<'a> {
     /// Appends the packet; on an error `out` is as it was.
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.check_code(version)?;
-        if version == Version::V5 {
-            self.properties.check(SECTION)?;
-        }
+        self.properties.check(SECTION, version)?;
         writer::fixed_header(
             out,
             PacketType::ConnAck.first_byte(),
@@ -128,9 +126,7 @@ impl<'a> ConnAck<'a> {
         )?;
         out.push(u8::from(self.session_present && version != Version::V31));
         out.push(self.code);
-        if version == Version::V5 {
-            self.properties.put(out);
-        }
+        self.properties.put(version, out);
         Ok(())
     }
 
@@ -140,11 +136,7 @@ impl<'a> ConnAck<'a> {
     }
 
     fn remaining_length(&self, version: Version) -> usize {
-        if version == Version::V5 {
-            2 + self.properties.encoded_len()
-        } else {
-            2
-        }
+        2 + self.properties.encoded_len(version)
     }
 }
 

@@ -66,7 +66,7 @@ impl<'a> Connect<'a> {
         let flags = reader.u8()?;
         check_flags(flags, version)?;
         let keep_alive = reader.u16()?;
-        let properties = parse_properties(&mut reader, version, SECTION)?;
+        let properties = Properties::parse(&mut reader, SECTION, version)?;
         let client_identifier = reader.string()?;
         let will = if flags & WILL_FLAG != 0 {
             Some(Will::parse(flags, &mut reader, version)?)
@@ -124,14 +124,10 @@ impl<'a> Connect<'a> {
         out.push(self.version as u8);
         out.push(self.flags());
         put_u16(out, self.keep_alive);
-        if self.version == Version::V5 {
-            self.properties.put(out);
-        }
+        self.properties.put(self.version, out);
         put_binary(out, self.client_identifier.as_bytes());
         if let Some(will) = &self.will {
-            if self.version == Version::V5 {
-                will.properties.put(out);
-            }
+            will.properties.put(self.version, out);
             put_binary(out, will.topic.as_str().as_bytes());
             put_binary(out, will.payload);
         }
@@ -150,20 +146,20 @@ impl<'a> Connect<'a> {
     }
 
     fn remaining_length(&self) -> usize {
-        let properties = |properties: Properties<'_>| match self.version {
-            Version::V5 => properties.encoded_len(),
-            Version::V31 | Version::V311 => 0,
-        };
         // Length, name, version, flags, Keep Alive.
         2 + self.version.protocol_name().len()
             + 1
             + 1
             + 2
-            + properties(self.properties)
+            + self.properties.encoded_len(self.version)
             + 2
             + self.client_identifier.len()
             + self.will.map_or(0, |will| {
-                properties(will.properties) + 2 + will.topic.as_str().len() + 2 + will.payload.len()
+                will.properties.encoded_len(self.version)
+                    + 2
+                    + will.topic.as_str().len()
+                    + 2
+                    + will.payload.len()
             })
             + self.username.map_or(0, |username| 2 + username.len())
             + self.password.map_or(0, |password| 2 + password.len())
@@ -195,6 +191,7 @@ impl<'a> Connect<'a> {
         if let Some(will) = &self.will {
             check_string(will.topic.as_str())?;
             check_binary(will.payload)?;
+            will.properties.check(WILL, self.version)?;
         }
         if let Some(username) = self.username {
             check_string(username)?;
@@ -202,12 +199,7 @@ impl<'a> Connect<'a> {
         if let Some(password) = self.password {
             check_binary(password)?;
         }
-        if self.version == Version::V5 {
-            self.properties.check(SECTION)?;
-            if let Some(will) = &self.will {
-                will.properties.check(WILL)?;
-            }
-        }
+        self.properties.check(SECTION, self.version)?;
         Ok(())
     }
 }
@@ -215,23 +207,12 @@ impl<'a> Connect<'a> {
 impl<'a> Will<'a> {
     fn parse(flags: u8, reader: &mut Reader<'a>, version: Version) -> Result<Self, DecodeError> {
         Ok(Self {
-            properties: parse_properties(reader, version, WILL)?,
+            properties: Properties::parse(reader, WILL, version)?,
             topic: TopicName::parse(reader.binary()?)?,
             payload: reader.binary()?,
             qos: will_qos(flags)?,
             retain: flags & WILL_RETAIN != 0,
         })
-    }
-}
-
-fn parse_properties<'a>(
-    reader: &mut Reader<'a>,
-    version: Version,
-    section: u16,
-) -> Result<Properties<'a>, DecodeError> {
-    match version {
-        Version::V5 => Properties::parse(reader, section),
-        Version::V31 | Version::V311 => Ok(Properties::EMPTY),
     }
 }
 

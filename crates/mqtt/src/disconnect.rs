@@ -31,7 +31,7 @@ impl<'a> Disconnect<'a> {
         if version == Version::V5 && !reader.is_empty() {
             packet.reason = ReasonCode::parse(reader.u8()?, PacketType::Disconnect)?;
             if !reader.is_empty() {
-                packet.properties = Properties::parse(&mut reader, SECTION)?;
+                packet.properties = Properties::parse(&mut reader, SECTION, version)?;
             }
         }
         reader.finish()?;
@@ -42,7 +42,7 @@ impl<'a> Disconnect<'a> {
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if version == Version::V5 {
             ReasonCode::parse(self.reason as u8, PacketType::Disconnect)?;
-            self.properties.check(SECTION)?;
+            self.properties.check(SECTION, version)?;
         }
         let length = self.remaining_length(version);
         writer::fixed_header(out, PacketType::Disconnect.first_byte(), length)?;
@@ -50,7 +50,7 @@ impl<'a> Disconnect<'a> {
             out.push(self.reason as u8);
         }
         if length > 1 {
-            self.properties.put(out);
+            self.properties.put(version, out);
         }
         Ok(())
     }
@@ -64,7 +64,7 @@ impl<'a> Disconnect<'a> {
         match (version, self.reason, self.properties.is_empty()) {
             (Version::V31 | Version::V311, _, _) | (Version::V5, ReasonCode::Success, true) => 0,
             (Version::V5, _, true) => 1,
-            (Version::V5, _, false) => 1 + self.properties.encoded_len(),
+            (Version::V5, _, false) => 1 + self.properties.encoded_len(version),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::property::{Property, PropertyIdentifier as Id};
 use crate::reader::Reader;
-use crate::{DecodeError, EncodeError, varint, writer};
+use crate::{DecodeError, EncodeError, Version, varint, writer};
 
 /// The properties of a packet or a Will: their bytes, checked, without the length before them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -14,9 +14,16 @@ impl<'a> Properties<'a> {
     /// No properties, as in every packet of 3.x.
     pub const EMPTY: Self = Self { bytes: &[] };
 
-    /// Reads length and properties, which must belong into `section` (a packet type's bit, or the Will's).
+    /// Reads length and properties, which must belong into `section` (a packet type's bit, or the Will's). 3.x has none.
     #[inline]
-    pub(crate) fn parse(reader: &mut Reader<'a>, section: u16) -> Result<Self, DecodeError> {
+    pub(crate) fn parse(
+        reader: &mut Reader<'a>,
+        section: u16,
+        version: Version,
+    ) -> Result<Self, DecodeError> {
+        if version < Version::V5 {
+            return Ok(Self::EMPTY);
+        }
         let len = reader.varint()?;
         if len == 0 {
             return Ok(Self::EMPTY);
@@ -24,12 +31,20 @@ impl<'a> Properties<'a> {
         let properties = Self {
             bytes: reader.bytes(len as usize)?,
         };
-        properties.check(section)?;
+        properties.check(section, version)?;
         Ok(properties)
     }
 
-    /// Checks places, repetitions and values in one pass.
-    pub(crate) fn check(self, section: u16) -> Result<(), DecodeError> {
+    /// Checks places, repetitions and values in one pass. In 3.x there is nothing to check: none are written.
+    #[inline]
+    pub(crate) fn check(self, section: u16, version: Version) -> Result<(), DecodeError> {
+        if version < Version::V5 || self.is_empty() {
+            return Ok(());
+        }
+        self.check_each(section)
+    }
+
+    fn check_each(self, section: u16) -> Result<(), DecodeError> {
         let mut reader = Reader::new(self.bytes);
         let mut seen = 0;
         while !reader.is_empty() {
@@ -63,17 +78,22 @@ impl<'a> Properties<'a> {
         self.bytes.is_empty()
     }
 
-    /// The bytes that the section takes in a packet, its length included.
+    /// The bytes that the section takes in a packet, its length included: none in 3.x.
     #[inline]
-    pub(crate) fn encoded_len(self) -> usize {
+    pub(crate) fn encoded_len(self, version: Version) -> usize {
+        if version < Version::V5 {
+            return 0;
+        }
         writer::varint_len(self.bytes.len()) + self.bytes.len()
     }
 
-    /// Appends the section with its length.
+    /// Appends the section with its length: nothing in 3.x.
     #[inline]
-    pub(crate) fn put(self, out: &mut Vec<u8>) {
-        varint::put(out, self.bytes.len() as u32);
-        out.extend_from_slice(self.bytes);
+    pub(crate) fn put(self, version: Version, out: &mut Vec<u8>) {
+        if version == Version::V5 {
+            varint::put(out, self.bytes.len() as u32);
+            out.extend_from_slice(self.bytes);
+        }
     }
 
     /// The properties in their order.
@@ -218,7 +238,7 @@ mod tests {
     const PUBLISH: u16 = PacketType::Publish.bit();
 
     fn parse(bytes: &[u8], section: u16) -> Result<Properties<'_>, DecodeError> {
-        Properties::parse(&mut Reader::new(bytes), section)
+        Properties::parse(&mut Reader::new(bytes), section, Version::V5)
     }
 
     #[test]
@@ -268,7 +288,7 @@ mod tests {
             Property::MessageExpiryInterval(60),
         ]);
         let properties = buffer.as_properties();
-        assert_eq!(properties.check(PUBLISH), Ok(()));
+        assert_eq!(properties.check(PUBLISH, Version::V5), Ok(()));
         assert_eq!(properties.payload_format_indicator(), Some(1));
         assert_eq!(properties.message_expiry_interval(), Some(60));
         assert_eq!(properties.content_type(), Some("text/plain"));
@@ -289,7 +309,9 @@ mod tests {
     #[test]
     fn only_some_may_stand_twice() {
         let twice = |property: Property<'_>, section| {
-            buffer(&[property, property]).as_properties().check(section)
+            buffer(&[property, property])
+                .as_properties()
+                .check(section, Version::V5)
         };
         let user = Property::UserProperty("a", "b");
         assert_eq!(twice(user, CONNECT), Ok(()));
@@ -349,9 +371,9 @@ mod tests {
         let data = Property::AuthenticationData(&[1]);
         let alone = buffer(&[data]);
         let refused = Err(DecodeError::AuthenticationDataWithoutMethod);
-        assert_eq!(alone.as_properties().check(CONNECT), refused);
+        assert_eq!(alone.as_properties().check(CONNECT, Version::V5), refused);
         let both = buffer(&[data, Property::AuthenticationMethod("SCRAM-SHA-256")]);
-        assert_eq!(both.as_properties().check(CONNECT), Ok(()));
+        assert_eq!(both.as_properties().check(CONNECT, Version::V5), Ok(()));
     }
 
     #[test]
@@ -366,7 +388,7 @@ mod tests {
             assert_eq!(properties.iter().count(), 0);
             assert_eq!(properties.user_properties().count(), 0);
             assert_eq!(properties.reason_string(), None);
-            assert!(properties.check(PUBLISH).is_err());
+            assert!(properties.check(PUBLISH, Version::V5).is_err());
         }
     }
 

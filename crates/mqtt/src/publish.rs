@@ -59,10 +59,7 @@ impl<'a> Publish<'a> {
             QoS::AtMostOnce => None,
             QoS::AtLeastOnce | QoS::ExactlyOnce => Some(reader.packet_identifier()?),
         };
-        let properties = match version {
-            Version::V5 => Properties::parse(&mut reader, SECTION)?,
-            Version::V31 | Version::V311 => Properties::EMPTY,
-        };
+        let properties = Properties::parse(&mut reader, SECTION, version)?;
         let publish = Self {
             dup,
             qos,
@@ -101,9 +98,7 @@ impl<'a> Publish<'a> {
         if let Some(identifier) = self.packet_identifier {
             put_packet_identifier(out, identifier);
         }
-        if version == Version::V5 {
-            self.properties.put(out);
-        }
+        self.properties.put(version, out);
         out.extend_from_slice(self.payload);
         Ok(())
     }
@@ -122,12 +117,7 @@ impl<'a> Publish<'a> {
         } else {
             0
         };
-        let properties = if version == Version::V5 {
-            self.properties.encoded_len()
-        } else {
-            0
-        };
-        topic + identifier + properties + self.payload.len()
+        topic + identifier + self.properties.encoded_len(version) + self.payload.len()
     }
 
     #[inline]
@@ -138,9 +128,7 @@ impl<'a> Publish<'a> {
         if self.dup && self.qos == QoS::AtMostOnce {
             return Err(DecodeError::DupWithQoS0.into());
         }
-        if version == Version::V5 && !self.properties.is_empty() {
-            self.properties.check(SECTION)?;
-        }
+        self.properties.check(SECTION, version)?;
         if let Some(topic) = self.topic {
             writer::check_binary(topic.as_str().as_bytes())?;
         }

@@ -24,10 +24,7 @@ impl<'a> SubAck<'a> {
     pub(crate) fn parse(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let packet_identifier = reader.packet_identifier()?;
-        let properties = match version {
-            Version::V5 => Properties::parse(&mut reader, SECTION)?,
-            Version::V31 | Version::V311 => Properties::EMPTY,
-        };
+        let properties = Properties::parse(&mut reader, SECTION, version)?;
         let packet = Self {
             packet_identifier,
             properties,
@@ -55,17 +52,15 @@ impl<'a> SubAck<'a> {
         for &code in self.codes {
             ReasonCode::parse(code, PacketType::SubAck)?;
         }
-        if version == Version::V5 {
-            self.properties.check(SECTION)?;
-        }
+        self.properties.check(SECTION, version)?;
         writer::fixed_header(
             out,
             PacketType::SubAck.first_byte(),
             self.remaining_length(version),
         )?;
         writer::put_packet_identifier(out, self.packet_identifier);
+        self.properties.put(version, out);
         if version == Version::V5 {
-            self.properties.put(out);
             out.extend_from_slice(self.codes);
         } else {
             out.extend(self.codes.iter().map(|&code| code.min(FAILURE)));
@@ -79,12 +74,7 @@ impl<'a> SubAck<'a> {
     }
 
     fn remaining_length(&self, version: Version) -> usize {
-        let properties = if version == Version::V5 {
-            self.properties.encoded_len()
-        } else {
-            0
-        };
-        2 + properties + self.codes.len()
+        2 + self.properties.encoded_len(version) + self.codes.len()
     }
 }
 

@@ -30,7 +30,7 @@ impl<'a> UnsubAck<'a> {
                 codes: &[],
             });
         }
-        let properties = Properties::parse(&mut reader, SECTION)?;
+        let properties = Properties::parse(&mut reader, SECTION, version)?;
         let packet = Self {
             packet_identifier,
             properties,
@@ -56,7 +56,7 @@ impl<'a> UnsubAck<'a> {
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         if version == Version::V5 {
             self.check_codes()?;
-            self.properties.check(SECTION)?;
+            self.properties.check(SECTION, version)?;
         }
         writer::fixed_header(
             out,
@@ -65,7 +65,7 @@ impl<'a> UnsubAck<'a> {
         )?;
         writer::put_packet_identifier(out, self.packet_identifier);
         if version == Version::V5 {
-            self.properties.put(out);
+            self.properties.put(version, out);
             out.extend_from_slice(self.codes);
         }
         Ok(())
@@ -78,7 +78,7 @@ impl<'a> UnsubAck<'a> {
 
     fn remaining_length(&self, version: Version) -> usize {
         if version == Version::V5 {
-            2 + self.properties.encoded_len() + self.codes.len()
+            2 + self.properties.encoded_len(version) + self.codes.len()
         } else {
             2
         }

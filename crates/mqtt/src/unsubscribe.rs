@@ -23,10 +23,7 @@ impl<'a> Unsubscribe<'a> {
     pub(crate) fn parse(body: &'a [u8], version: Version) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(body);
         let packet_identifier = reader.packet_identifier()?;
-        let properties = match version {
-            Version::V5 => Properties::parse(&mut reader, SECTION)?,
-            Version::V31 | Version::V311 => Properties::EMPTY,
-        };
+        let properties = Properties::parse(&mut reader, SECTION, version)?;
         Ok(Self {
             packet_identifier,
             properties,
@@ -39,18 +36,14 @@ impl<'a> Unsubscribe<'a> {
         if self.filters.is_empty() {
             return Err(DecodeError::NoFilters(PacketType::Unsubscribe).into());
         }
-        if version == Version::V5 {
-            self.properties.check(SECTION)?;
-        }
+        self.properties.check(SECTION, version)?;
         writer::fixed_header(
             out,
             PacketType::Unsubscribe.first_byte(),
             self.remaining_length(version),
         )?;
         writer::put_packet_identifier(out, self.packet_identifier);
-        if version == Version::V5 {
-            self.properties.put(out);
-        }
+        self.properties.put(version, out);
         out.extend_from_slice(self.filters.bytes);
         Ok(())
     }
@@ -61,12 +54,7 @@ impl<'a> Unsubscribe<'a> {
     }
 
     fn remaining_length(&self, version: Version) -> usize {
-        let properties = if version == Version::V5 {
-            self.properties.encoded_len()
-        } else {
-            0
-        };
-        2 + properties + self.filters.bytes.len()
+        2 + self.properties.encoded_len(version) + self.filters.bytes.len()
     }
 }
 
