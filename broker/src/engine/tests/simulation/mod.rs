@@ -7,6 +7,7 @@
 mod answer;
 mod client;
 mod closing;
+mod kept;
 mod ledger;
 mod message;
 mod moving;
@@ -15,6 +16,9 @@ mod random;
 mod record;
 mod scenario;
 mod schedule;
+mod sent;
+mod sharing;
+mod state;
 mod taking;
 mod wire;
 

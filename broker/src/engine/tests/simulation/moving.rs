@@ -5,8 +5,8 @@ use mqtt::{Connect, DecodeError, Packet, Publish, ReasonCode, Version};
 use super::super::super::connection::Phase as EnginePhase;
 use super::super::super::{ConnectionKey, Limits, Verdict};
 use super::answer::Answer;
-use super::ledger::Phase;
 use super::schedule::World;
+use super::state::Phase;
 use super::taking::Hint;
 
 /// How often a connection is written before others have their turn.

@@ -10,8 +10,9 @@ use mqtt::{
 
 use super::super::super::{self as engine, ConnectionKey};
 use super::answer::{self, Answer};
-use super::ledger::{Ledger, Phase, Stage, Subscription, Will};
+use super::ledger::Ledger;
 use super::record::{Owed, Record, end_of_life, passed_on};
+use super::state::{Phase, Stage, Subscription, Will};
 
 /// What only the engine knows of a step: its answers where memory is short, and the names it gives.
 #[derive(Debug, Default)]
