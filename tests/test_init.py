@@ -384,6 +384,23 @@ def test_the_broker_of_another_root_is_left_alone(router, tmp_path):
         other.wait()
 
 
+@pytest.mark.parametrize("client", ["mosquitto_pub", "/usr/bin/mosquitto_sub", "{bin}/mosquitto_rr"])
+def test_a_client_that_speaks_of_the_broker_is_not_the_broker(router, client):
+    name = client.format(bin=router.broker.parent)
+    other = subprocess.Popen(
+        [name, "-c", "import signal; signal.pause()", "-m", f"{router.broker} --supervise"], executable=sys.executable)
+    try:
+        until(lambda: name in command_line(other.pid), "it runs")
+        router.enable()
+        router.pid_file.write_text(f"{other.pid}\n")
+        assert router.init("status", 1) == "Module mqtt_broker is stopped\n"
+        router.init("stop")
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
 @pytest.mark.parametrize("action", ["start", "restart", "reload"])
 def test_several_at_once_leave_one_daemon(router, action):
     router.enable()

@@ -1,4 +1,4 @@
-//! The MQTT broker daemon.
+//! The MQTT broker daemon, and the command-line clients where it is called by their names.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -30,6 +30,7 @@ use std::process::ExitCode;
 use std::{env, fmt};
 
 use arguments::{Command, Role, Run};
+use clients::Tool;
 use root::Root;
 use rustix::fs::Mode;
 use syslog::Destination;
@@ -38,6 +39,10 @@ use syslog::Destination;
 const MISUSE: u8 = 64;
 
 fn main() -> ExitCode {
+    let called = env::args_os().next();
+    if let Some(tool) = called.as_deref().and_then(Tool::from_name) {
+        return clients::run(tool, env::args_os().skip(1));
+    }
     match arguments::parse(env::args_os().skip(1)) {
         Ok(Command::Run(run)) => be_broker(run),
         Ok(Command::Check { source, json }) => check::check(&source, json, &mut io::stdout()),
