@@ -91,7 +91,11 @@ impl Engine {
             }
             None => {
                 assert!(session.is_persistent(), "{name:?} has outlived its end");
-                assert_eq!(session.sent, 0, "{name:?} is absent, but has been sent");
+                assert_eq!(
+                    session.window.sent(),
+                    0,
+                    "{name:?} is absent, but has been sent"
+                );
                 assert_eq!(
                     session.ends_at.is_none(),
                     session.expiry == u32::MAX,

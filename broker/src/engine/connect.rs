@@ -386,7 +386,7 @@ impl Engine {
         session.will_at = None; // [MQTT-3.1.3-9]
         session.will = will;
         let window = properties.receive_maximum().unwrap_or(u16::MAX);
-        session.resume(self.limits.max_inflight.min(window));
+        session.window.resume(self.limits.max_inflight.min(window));
         self.set_session_deadline(session_key);
         self.note_arrival(now, session_key);
         keep_alive

@@ -11,8 +11,9 @@ use super::deadlines::Due;
 use super::edges::ROOT;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
-use super::session::{Awaiting, Delivery, Extra, Queued, SessionKey};
+use super::session::{Delivery, Extra, Queued, SessionKey};
 use super::subscriptions::{Match, Share, Subscriber};
+use super::window::Awaiting;
 use super::{Engine, sharing};
 
 /// The shortest time between two searches for expired Retained Messages.
@@ -278,7 +279,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         let waits = match qos {
             QoS::AtMostOnce => session.has_unordered(),
-            _ => !session.queue_is_empty() || !session.may_send(),
+            _ => !session.queue_is_empty() || !session.window.has_room(),
         };
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
@@ -300,7 +301,7 @@ impl Engine {
         }
         let session = &mut self.sessions[target.session as usize];
         let connection = &mut self.connections[key as usize];
-        let identifier = (qos > QoS::AtMostOnce).then(|| session.next_identifier());
+        let identifier = (qos > QoS::AtMostOnce).then(|| session.window.next_identifier());
         let header = Header {
             dup: false,
             retain,
@@ -317,7 +318,9 @@ impl Engine {
             return true;
         }
         if let Some(identifier) = identifier {
-            session.push_in_flight(identifier, qos, delivery.filter(|_| kept));
+            session
+                .window
+                .push(identifier, qos, delivery.filter(|_| kept));
             self.let_go(now, key);
         }
         self.stats.count_sent(passing.payload.len());
@@ -368,11 +371,11 @@ impl Engine {
             if !connection.outbox.has_room() {
                 return;
             }
-            if let Some(sent) = session.in_flight.get(session.sent) {
-                if sent.awaiting != Awaiting::Comp && session.sent >= usize::from(session.window) {
+            if session.window.waits() {
+                let Some((position, sent)) = session.window.next_again() else {
                     return;
-                }
-                session.sent += 1;
+                };
+                let mut is_sent = true;
                 match (sent.awaiting, &sent.delivery) {
                     (Awaiting::Comp, _) => {
                         append_ack(
@@ -400,22 +403,22 @@ impl Engine {
                         if frame::send(connection, None, &passing, header, own, body) {
                             self.stats.count_sent(passing.payload.len());
                         } else {
-                            let position = session.sent - 1;
-                            session.complete(position);
+                            is_sent = false;
                             self.stats.dropped.too_large += 1;
                         }
                     }
-                    (_, None) => {
-                        let position = session.sent - 1;
-                        session.complete(position);
-                    }
+                    (_, None) => is_sent = false,
+                }
+                match is_sent {
+                    true => session.window.sent_again(),
+                    false => session.window.complete(position),
                 }
                 self.touch(connection_key);
                 continue;
             }
             match session.next_queued() {
                 None => return,
-                Some(next) if next.qos > QoS::AtMostOnce && !session.may_send() => return,
+                Some(next) if next.qos > QoS::AtMostOnce && !session.window.has_room() => return,
                 Some(_) => {}
             }
             let Some(delivery) = session.dequeue() else {
@@ -425,11 +428,12 @@ impl Engine {
                 self.stats.dropped.expired += 1; // [MQTT-3.3.2-5]
                 if delivery.qos > QoS::AtMostOnce {
                     // Mosquitto counts it too: it numbers messages before they wait.
-                    session.next_identifier();
+                    session.window.next_identifier();
                 }
                 continue;
             }
-            let identifier = (delivery.qos > QoS::AtMostOnce).then(|| session.next_identifier());
+            let identifier =
+                (delivery.qos > QoS::AtMostOnce).then(|| session.window.next_identifier());
             let header = Header {
                 dup: false,
                 retain: delivery.retain,
@@ -456,7 +460,7 @@ impl Engine {
                 let qos = delivery.qos;
                 let kept = session.is_persistent() || delivery.share().is_some();
                 let kept = kept.then_some(delivery);
-                session.push_in_flight(identifier, qos, kept);
+                session.window.push(identifier, qos, kept);
             }
             self.touch(connection_key);
         }

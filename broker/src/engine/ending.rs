@@ -174,7 +174,7 @@ impl Engine {
         session.forget_at_most_once();
         self.pass_on_queued(now, session_key);
         let session = &mut self.sessions[session_key as usize];
-        session.sent = 0;
+        session.window.part();
         session.ends_at = match session.expiry {
             u32::MAX => None,
             seconds => Some(now + Duration::from_secs(seconds.into())),

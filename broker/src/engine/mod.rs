@@ -30,6 +30,7 @@ mod subscriptions;
 mod sys;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;

@@ -70,8 +70,7 @@ impl Engine {
         connection.phase == Phase::Connected
             && connection.holds.is_empty()
             && connection.excused_until.is_none_or(|until| until <= now)
-            && session
-                .is_some_and(|session| session.in_flight.is_empty() && session.queue_is_empty())
+            && session.is_some_and(|session| session.window.is_empty() && session.queue_is_empty())
     }
 
     /// Ends the waiting of a connection, if it waits.

@@ -11,7 +11,8 @@ use super::connect::{claims_text, may_publish_to};
 use super::connection::ConnectionKey;
 use super::frame::put;
 use super::message::Passing;
-use super::session::{Awaiting, SessionKey};
+use super::session::SessionKey;
+use super::window::Awaiting;
 use super::{End, Engine, Outcome};
 
 /// A message that was taken, and whether anybody subscribed to it.
@@ -304,10 +305,10 @@ impl Engine {
             // [MQTT-4.4.0-2]: the delivery is over, its place in the window is free.
             return self.complete(now, session_key, ack, Awaiting::Rec);
         }
-        let session = &mut self.sessions[session_key as usize];
-        let sent = session
+        let window = &mut self.sessions[session_key as usize].window;
+        let sent = window
             .position(ack.packet_identifier)
-            .and_then(|position| session.in_flight.get_mut(position));
+            .and_then(|position| window.get_mut(position));
         let reason = match sent {
             Some(sent) if sent.awaiting == Awaiting::Ack => return Err(unfit()),
             Some(sent) => {
@@ -351,14 +352,15 @@ impl Engine {
         ack: &Ack<'_>,
         awaited: Awaiting,
     ) -> Outcome {
-        let session = &mut self.sessions[key as usize];
-        let Some(position) = session.position(ack.packet_identifier) else {
+        let window = &mut self.sessions[key as usize].window;
+        let Some(position) = window.position(ack.packet_identifier) else {
             return Ok(());
         };
-        if session.in_flight[position].awaiting != awaited {
+        let sent = window.get_mut(position);
+        if sent.is_none_or(|sent| sent.awaiting != awaited) {
             return Err(unfit());
         }
-        session.complete(position);
+        window.complete(position);
         self.pump(now, key);
         Ok(())
     }

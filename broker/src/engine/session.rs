@@ -5,11 +5,10 @@ mod check;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
-use std::num::NonZeroU16;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mqtt::{PacketIdentifier, QoS};
+use mqtt::QoS;
 use settings::Drops;
 
 use super::connection::ConnectionKey;
@@ -17,20 +16,10 @@ use super::edges::{NodeKey, ROOT};
 use super::message::{Account, Charge, Message};
 use super::received::Received;
 use super::subscriptions::Share;
+use super::window::{Awaiting, Window};
 
 /// Where a Session lies in the engine.
 pub(crate) type SessionKey = u32;
-
-/// What the client still owes for a message that was sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Awaiting {
-    /// QoS 1: PUBACK [MQTT-4.3.2-3].
-    Ack,
-    /// QoS 2: PUBREC [MQTT-4.3.3-3].
-    Rec,
-    /// QoS 2: PUBCOMP, after PUBREL was sent [MQTT-4.3.3-5].
-    Comp,
-}
 
 /// One message for one Session.
 #[derive(Clone, Debug)]
@@ -92,15 +81,6 @@ impl Delivery {
     }
 }
 
-/// A QoS 1 or 2 message between PUBLISH and its last acknowledgement.
-#[derive(Debug)]
-pub(crate) struct InFlight {
-    pub(crate) identifier: PacketIdentifier,
-    pub(crate) awaiting: Awaiting,
-    /// What to send again; nothing for a Session that ends with its connection.
-    pub(crate) delivery: Option<Delivery>,
-}
-
 /// A Will Message and when to publish it.
 #[derive(Debug)]
 pub(crate) struct Will {
@@ -144,12 +124,7 @@ pub(crate) struct Session {
     replayed: u32,
     /// Packet Identifiers of QoS 2 messages received and not yet released.
     pub(crate) received: Received,
-    pub(crate) in_flight: VecDeque<InFlight>,
-    /// How many at the front of `in_flight` were sent on this connection; the rest wait to be sent again.
-    pub(crate) sent: usize,
-    /// How many may be in flight: the lower of our own limit and the client's Receive Maximum.
-    pub(crate) window: u16,
-    last_identifier: u16,
+    pub(crate) window: Window,
     queue: VecDeque<Delivery>,
     /// How many in `queue` are of QoS 0 or replayed: a later QoS 0 message may not overtake them [MQTT-4.6.0-5].
     unordered: u32,
@@ -183,10 +158,7 @@ impl Session {
             replaying: Vec::new(),
             replayed: 0,
             received: Received::default(),
-            in_flight: VecDeque::new(),
-            sent: 0,
-            window: 0,
-            last_identifier: 0,
+            window: Window::new(),
             queue: VecDeque::new(),
             unordered: 0,
             queued: 0,
@@ -201,77 +173,6 @@ impl Session {
     /// Whether the Session outlives its connection [MQTT-3.1.2-23].
     pub(crate) fn is_persistent(&self) -> bool {
         self.expiry > 0
-    }
-
-    /// Whether another QoS 1 or 2 PUBLISH may be sent now [MQTT-4.9.0-2].
-    pub(crate) fn may_send(&self) -> bool {
-        self.in_flight.len() < usize::from(self.window) && self.sent == self.in_flight.len()
-    }
-
-    /// A Packet Identifier that is not in use, counting up from 1 [MQTT-2.2.1-4].
-    pub(crate) fn next_identifier(&mut self) -> PacketIdentifier {
-        loop {
-            self.last_identifier = self.last_identifier.wrapping_add(1);
-            if let Some(identifier) = NonZeroU16::new(self.last_identifier)
-                && !self
-                    .in_flight
-                    .iter()
-                    .any(|sent| sent.identifier == identifier)
-            {
-                return identifier;
-            }
-        }
-    }
-
-    /// Where the message with this Packet Identifier stands in flight.
-    pub(crate) fn position(&self, identifier: PacketIdentifier) -> Option<usize> {
-        self.in_flight
-            .iter()
-            .position(|sent| sent.identifier == identifier)
-    }
-
-    /// The client is back, and takes so many messages at a time. All that is in flight is sent again in its order; what the
-    /// window does not hold waits, but for what is to be released: no window holds that back [MQTT-3.3.4-10].
-    pub(crate) fn resume(&mut self, window: u16) {
-        self.window = window;
-        self.sent = 0;
-        let held = self.in_flight.len().min(window.into());
-        let (released, published): (Vec<_>, Vec<_>) = self
-            .in_flight
-            .drain(held..)
-            .partition(|sent| sent.awaiting == Awaiting::Comp);
-        self.in_flight.extend(released);
-        self.in_flight.extend(published);
-    }
-
-    /// Notes a message as sent; `delivery` is kept only where it can be sent again.
-    pub(crate) fn push_in_flight(
-        &mut self,
-        identifier: PacketIdentifier,
-        qos: QoS,
-        delivery: Option<Delivery>,
-    ) {
-        let awaiting = match qos {
-            QoS::ExactlyOnce => Awaiting::Rec,
-            _ => Awaiting::Ack,
-        };
-        self.in_flight.push_back(InFlight {
-            identifier,
-            awaiting,
-            delivery,
-        });
-        self.sent = self.in_flight.len();
-    }
-
-    /// The delivery is complete, or was refused.
-    pub(crate) fn complete(&mut self, position: usize) {
-        self.in_flight.remove(position);
-        if position < self.sent {
-            self.sent -= 1;
-        }
-        if self.in_flight.is_empty() {
-            self.in_flight = VecDeque::new();
-        }
     }
 
     /// Appends a Retained Message for a new subscription to the queue, where it does not count against the limits.
@@ -443,7 +344,7 @@ impl Session {
     /// At the end: what came from Shared Subscriptions and was not begun, or is of QoS 1 and was not acknowledged, oldest
     /// first.
     pub(crate) fn take_shared(&mut self) -> Vec<Delivery> {
-        let in_flight = std::mem::take(&mut self.in_flight).into_iter();
+        let in_flight = self.window.take().into_iter();
         let unacknowledged = in_flight
             .filter(|sent| sent.awaiting == Awaiting::Ack)
             .filter_map(|sent| sent.delivery);
@@ -513,16 +414,6 @@ mod tests {
             replay: ROOT,
             extra: None,
         }
-    }
-
-    #[test]
-    fn identifiers_start_at_one_skip_what_is_in_use_and_never_are_zero() {
-        let mut session = session();
-        let first = session.next_identifier();
-        assert_eq!(first.get(), 1);
-        session.push_in_flight(first, QoS::AtLeastOnce, None);
-        session.last_identifier = u16::MAX;
-        assert_eq!(session.next_identifier().get(), 2);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn choose<'a>(
     let is_free = |member: &&Subscriber| {
         let session = &sessions[member.session as usize];
         session.queue_is_empty()
-            && (qos.min(member.qos) == QoS::AtMostOnce || session.may_send())
+            && (qos.min(member.qos) == QoS::AtMostOnce || session.window.has_room())
             && connection(member).is_some_and(|connection| connection.outbox.has_room())
     };
     let progresses =

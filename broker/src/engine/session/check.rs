@@ -21,14 +21,9 @@ impl Session {
         let counted = self.queue.iter().filter(|delivery| !delivery.is_replayed());
         let bytes: usize = counted.map(|delivery| delivery.message.cost()).sum();
         assert_eq!(self.queued_bytes, bytes as u64, "{name:?}: queued bytes");
-        assert!(self.sent <= self.in_flight.len(), "{name:?}: sent");
-        for (index, sent) in self.in_flight.iter().enumerate() {
+        self.window.check(name);
+        for sent in self.window.iter() {
             let identifier = sent.identifier;
-            assert_eq!(
-                self.position(identifier),
-                Some(index),
-                "{name:?}: {identifier} twice"
-            );
             let again = sent.awaiting != Awaiting::Comp && self.is_persistent();
             assert!(
                 sent.delivery.is_some() || !again,

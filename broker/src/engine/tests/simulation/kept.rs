@@ -7,7 +7,8 @@ use std::time::Instant;
 use mqtt::{QoS, Version};
 
 use super::super::super::Engine;
-use super::super::super::session::{Awaiting, Delivery};
+use super::super::super::session::Delivery;
+use super::super::super::window::Awaiting;
 use super::ledger::Ledger;
 use super::message;
 use super::record::{Origin, Owed, Seen};
@@ -25,7 +26,7 @@ impl Ledger {
             let Some(key) = engine.find_session(&session.name) else {
                 panic!("the session of {:?} is gone", session.name);
             };
-            let in_flight = &engine.sessions[key as usize].in_flight;
+            let in_flight = &engine.sessions[key as usize].window;
             if in_flight.len() < session.flights.len()
                 && let Some(connection) = session.connection
             {

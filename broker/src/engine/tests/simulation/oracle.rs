@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use mqtt::QoS;
 
-use super::super::super::session::Awaiting;
 use super::super::super::{ConnectionKey, Engine, Verdict};
 use super::ledger::Ledger;
 use super::state::Phase;
@@ -94,12 +93,11 @@ impl Ledger {
         }
         // Nothing waits that could go.
         let session = &engine.sessions[theirs.session.expect("a session") as usize];
-        if session.sent < session.in_flight.len() {
-            let next = session.in_flight[session.sent].awaiting;
-            let full = session.sent >= usize::from(session.window) && next != Awaiting::Comp;
-            assert!(full, "what could be sent again to {key} waits");
+        if session.window.waits() {
+            let next = session.window.next_again();
+            assert!(next.is_none(), "what could be sent again to {key} waits");
         } else if let Some(next) = session.next_queued() {
-            let full = next.qos > QoS::AtMostOnce && !session.may_send();
+            let full = next.qos > QoS::AtMostOnce && !session.window.has_room();
             assert!(full, "what could be sent to {key} waits");
         }
     }

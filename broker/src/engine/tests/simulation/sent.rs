@@ -6,7 +6,7 @@ use std::time::Instant;
 use mqtt::{AckType, Packet, PacketIdentifier, Publish, QoS, TopicName, Version};
 
 use super::super::super::message::Message;
-use super::super::super::session::{Awaiting, InFlight};
+use super::super::super::window::{Awaiting, InFlight};
 use super::super::super::{ConnectionKey, Engine};
 use super::answer::Answer;
 use super::ledger::Ledger;
@@ -258,8 +258,8 @@ impl Ledger {
     ) -> Option<&'a InFlight> {
         let session = engine.find_session(&self.sessions.get(&epoch)?.name)?;
         let session = &engine.sessions[session as usize];
-        let index = session.position(identifier?)?;
-        session.in_flight.get(index)
+        let index = session.window.position(identifier?)?;
+        session.window.iter().nth(index)
     }
 
     /// A message leaves for the first time.
