@@ -90,6 +90,7 @@ pub(crate) struct Broker {
     tls: RefCell<ServerTls>,
     handshakes: Handshakes,
     started: Instant,
+    now: Cell<Instant>,
     serial: Cell<u32>,
     ending: Cell<Option<(Ended, Instant)>>,
 }
@@ -118,6 +119,7 @@ impl Broker {
             tls: RefCell::new(tls),
             handshakes,
             started: now,
+            now: Cell::new(now),
             serial: Cell::new(0),
             ending: Cell::new(None),
         })
@@ -138,6 +140,11 @@ impl Broker {
         self.started
     }
 
+    /// When this turn of the loop began. A turn takes little time, and many a router's clock costs a system call.
+    pub(crate) fn now(&self) -> Instant {
+        self.now.get()
+    }
+
     /// The settings in force.
     pub(crate) fn settings(&self) -> std::cell::Ref<'_, Settings> {
         self.settings.borrow()
@@ -156,6 +163,7 @@ impl Broker {
         let mut dirty = Vec::new();
         loop {
             let now = Instant::now();
+            self.now.set(now);
             self.engine.borrow_mut().expire(now);
             self.listen(now);
             while self.executor.try_tick() {}
@@ -181,7 +189,7 @@ impl Broker {
         let deadline = self.engine.borrow().deadline();
         let listener = self.listener.borrow().deadline();
         let first = [ending, deadline, listener].into_iter().flatten().min()?;
-        Some(first.saturating_duration_since(Instant::now()))
+        Some(first.saturating_duration_since(self.now()))
     }
 
     /// Writes every connection with something in its outbox, and closes those that are at their end.
@@ -205,7 +213,7 @@ impl Broker {
                 };
                 if let Poll::Ready(reason) = connection::write(self, key, connection) {
                     connections.remove(key);
-                    self.engine.borrow_mut().closed(Instant::now(), key, reason);
+                    self.engine.borrow_mut().closed(self.now(), key, reason);
                 }
             }
         }
@@ -239,7 +247,7 @@ impl Broker {
     }
 
     fn connect(self: &Rc<Self>, address: IpAddr, link: impl FnOnce(Caller) -> Link) {
-        let key = self.engine.borrow_mut().open(Instant::now(), address);
+        let key = self.engine.borrow_mut().open(self.now(), address);
         let serial = self.serial.get().wrapping_add(1);
         self.serial.set(serial);
         let connection = Connection::new(link(Caller { key, serial }), serial);
@@ -254,7 +262,7 @@ impl Broker {
         let Some(connection) = connection.filter(|one| one.awaits_handshake(serial)) else {
             return; // its time was over
         };
-        let now = Instant::now();
+        let now = self.now();
         let mut engine = self.engine.borrow_mut();
         let (link, reason) = match outcome {
             Ok(stream) => {
@@ -307,7 +315,7 @@ impl Broker {
 
     /// Puts other settings in force; whoever may stay notices nothing.
     fn apply(&self, settings: Settings, tls: ServerTls) {
-        let now = Instant::now();
+        let now = self.now();
         let before = self.settings.replace(settings.clone());
         self.rejected.take();
         if before == settings {
@@ -334,7 +342,7 @@ impl Broker {
 
     fn end(&self, ended: Ended) {
         if self.ending.get().is_none() {
-            let now = Instant::now();
+            let now = self.now();
             self.ending.set(Some((ended, now + FAREWELL)));
             self.listener.borrow_mut().close();
             let reason = "the broker is shutting down";

@@ -63,8 +63,8 @@ impl Connection {
     }
 
     /// Gives the engine what it had no use for before.
-    fn take_partial(&mut self, engine: &mut Engine, key: ConnectionKey) {
-        let used = engine.receive(Instant::now(), key, &self.partial);
+    fn take_partial(&mut self, now: Instant, engine: &mut Engine, key: ConnectionKey) {
+        let used = engine.receive(now, key, &self.partial);
         self.partial.drain(..used);
         if self.partial.is_empty() {
             self.partial = Vec::new();
@@ -92,11 +92,11 @@ impl Connection {
         let engine = &mut *broker.engine.borrow_mut();
         match beginning {
             Beginning::Incomplete => {}
-            Beginning::Mqtt => self.take_partial(engine, key),
+            Beginning::Mqtt => self.take_partial(broker.now(), engine, key),
             Beginning::Refused(refusal) => {
                 self.partial = Vec::new();
                 self.websocket = Some(Box::new(WebSocket::refused(refusal.answer)));
-                engine.fail(Instant::now(), key, refusal.reason);
+                engine.fail(broker.now(), key, refusal.reason);
             }
             Beginning::Upgrade { answer, head } => {
                 let mut websocket = Box::new(WebSocket::new(answer));
@@ -104,7 +104,7 @@ impl Connection {
                 let len = websocket.receive(&mut self.partial);
                 self.partial.truncate(len);
                 self.websocket = Some(websocket);
-                self.take_partial(engine, key);
+                self.take_partial(broker.now(), engine, key);
             }
         }
         false
@@ -147,10 +147,7 @@ fn poll(broker: &Broker, key: ConnectionKey, serial: u32, cx: &Context<'_>) -> P
     };
     closed.map(|reason| {
         connections.remove(key);
-        broker
-            .engine
-            .borrow_mut()
-            .closed(Instant::now(), key, reason);
+        broker.engine.borrow_mut().closed(broker.now(), key, reason);
     })
 }
 
@@ -167,7 +164,7 @@ fn read(
     if connection.resumed {
         connection.resumed = false;
         let engine = &mut *broker.engine.borrow_mut();
-        connection.take_partial(engine, key);
+        connection.take_partial(broker.now(), engine, key);
         if engine.is_held(key) {
             return Poll::Pending;
         }
@@ -190,7 +187,7 @@ fn read(
         len = 0;
     }
     let engine = &mut *broker.engine.borrow_mut();
-    let now = Instant::now();
+    let now = broker.now();
     let input = &buffer[..len];
     if input.is_empty() {
         // Nothing for the engine.
@@ -199,7 +196,7 @@ fn read(
         connection.partial.extend_from_slice(&input[used..]);
     } else {
         connection.partial.extend_from_slice(input);
-        connection.take_partial(engine, key);
+        connection.take_partial(now, engine, key);
     }
     if connection.rest(engine) || count == buffer.len() {
         // There is more to do; the others come first.
@@ -228,7 +225,7 @@ fn settle(broker: &Broker, key: ConnectionKey, connection: &mut Connection) -> P
         None => write(broker, key, connection),
         Some(End::Failed(reason)) => {
             let engine = &mut *broker.engine.borrow_mut();
-            engine.fail(Instant::now(), key, reason);
+            engine.fail(broker.now(), key, reason);
             Poll::Pending // its Close frame is written at the end of the turn
         }
         Some(End::Closed) => {
@@ -294,7 +291,7 @@ pub(crate) fn write(
         match result {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(Ok(_)) => {
-                engine.written(Instant::now(), key, of_outbox);
+                engine.written(broker.now(), key, of_outbox);
                 if count < len && connection.link.poll_writable(&cx).is_pending() {
                     return Poll::Pending; // full: the reactor wakes the task when there is room
                 }

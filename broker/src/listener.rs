@@ -160,7 +160,7 @@ impl Listener {
         }
     }
 
-    fn poll_accept(&mut self, serial: u32, cx: &Context<'_>) -> Poll<Accepted> {
+    fn poll_accept(&mut self, now: Instant, serial: u32, cx: &Context<'_>) -> Poll<Accepted> {
         let Some(open) = self.open.as_ref().filter(|_| self.serial == serial) else {
             return Poll::Ready(Accepted::Closed);
         };
@@ -177,7 +177,7 @@ impl Listener {
         std::task::ready!(reactor::poll_ready(open.token, Direction::Read, cx));
         match open.listener.accept() {
             Ok((stream, address)) => {
-                self.paused_until = self.rate.take(Instant::now());
+                self.paused_until = self.rate.take(now);
                 Poll::Ready(Accepted::Connection(stream, address.ip().to_canonical()))
             }
             Err(error) => {
@@ -189,7 +189,7 @@ impl Listener {
                     io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted => {}
                     _ => {
                         log::error!("no connection can be accepted for a second: {error}");
-                        self.paused_until = Some(Instant::now() + Self::BREATH);
+                        self.paused_until = Some(now + Self::BREATH);
                     }
                 }
                 Poll::Ready(Accepted::Nothing)
@@ -337,7 +337,9 @@ fn listen(address: IpAddr, port: u16) -> Result<TcpListener, Errno> {
 pub(crate) async fn accept(broker: Rc<Broker>, serial: u32) {
     std::future::poll_fn(|cx| {
         for _ in 0..Listener::ACCEPT_A_TURN {
-            let accepted = std::task::ready!(broker.listener.borrow_mut().poll_accept(serial, cx));
+            let mut listener = broker.listener.borrow_mut();
+            let accepted = std::task::ready!(listener.poll_accept(broker.now(), serial, cx));
+            drop(listener);
             match accepted {
                 Accepted::Connection(stream, address) => take_in(&broker, stream, address),
                 Accepted::Nothing => {}
@@ -360,11 +362,11 @@ fn take_in(broker: &Rc<Broker>, stream: TcpStream, address: IpAddr) {
             .engine
             .borrow_mut()
             .refusals
-            .note(Instant::now(), address, reason);
+            .note(broker.now(), address, reason);
     };
     let full = max_clients.is_some_and(|max| connections >= u64::from(max) + Listener::SPARE);
     // Whoever is no client makes room: idle strangers must not shut the port.
-    if full && !broker.engine.borrow_mut().make_place(Instant::now()) {
+    if full && !broker.engine.borrow_mut().make_place(broker.now()) {
         return refuse(format!(
             "{connections} connections are open, no more may be"
         ));

@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::rc::Rc;
-use std::time::Instant;
 
 use rustix::event::EventfdFlags;
 use rustix::io::Errno;
@@ -139,7 +138,7 @@ fn warnings(broker: &Broker, settings: &Settings) -> Vec<String> {
 }
 
 fn snapshot(broker: &Broker) -> io::Result<Vec<u8>> {
-    let now = Instant::now();
+    let now = broker.now();
     let (engine, listener) = (broker.engine.borrow(), broker.listener.borrow());
     let settings = broker.settings();
     let stats = engine.stats();
