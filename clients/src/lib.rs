@@ -4,6 +4,9 @@
 //! of it is OpenSSL, and a router's flash is to hold that once.
 #![forbid(unsafe_code)]
 
+pub mod format;
+pub mod options;
+
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
