@@ -33,6 +33,8 @@ const OPTIONS: &[&str] = &[
     "no-legacy no-aria no-bf no-camellia no-cast no-idea no-md4 no-mdc2 no-rc2 no-rc4 no-rmd160 no-seed no-whirlpool",
     "no-sm2 no-sm3 no-sm4 no-siphash no-scrypt no-blake2 no-argon2 no-ocb no-siv no-ec2m",
     "no-ml-dsa no-ml-kem no-slh-dsa",
+    // It encrypts several records at once, for which a connection has no room (`CHANGE`).
+    "no-multiblock",
     // The same on every machine. Nothing is ever installed there, but programs tell it when asked, and the system's
     // certificates are looked for in /etc/ssl/certs.
     "--prefix=/usr --libdir=lib --openssldir=/etc/ssl",
@@ -42,6 +44,22 @@ const OPTIONS: &[&str] = &[
 /// where -fPIE, let alone OpenSSL's own -fPIC, would cost 8 % for nothing; the others lie anywhere.
 const FIXED: &str = "CFLAGS=-Wall -Os -ffunction-sections -fdata-sections -fno-pie";
 const ANYWHERE: &str = "CFLAGS=-Wall -Os -ffunction-sections -fdata-sections -fPIE";
+
+/// The one line of OpenSSL that is changed. Every connection keeps room for that many records in each direction, two thirds of
+/// all its memory; but more than one at a time is read or written only with encryption hardware of a kind that no router
+/// has, and only if the program asks for it (SSL_CTX_set_max_pipelines).
+const CHANGE: Change = Change {
+    file: "include/openssl/ssl.h.in",
+    from: "#define SSL_MAX_PIPELINES 32\n",
+    to: "#define SSL_MAX_PIPELINES 1 /* changed for MQTT Broker: 32 in OpenSSL */\n",
+};
+
+#[derive(Hash)]
+struct Change {
+    file: &'static str,
+    from: &'static str,
+    to: &'static str,
+}
 
 /// What a developer may have set for builds of his own.
 const FOREIGN: &[&str] = &[
@@ -119,6 +137,7 @@ impl Build {
         (
             openssl_src::version(),
             self.options()?,
+            CHANGE,
             &self.compiler,
             asked.stdout,
         )
@@ -164,6 +183,7 @@ impl Build {
             work,
             &log,
         )?;
+        CHANGE.make(&tree)?;
         let mut configure = vec!["./Configure"];
         configure.extend(self.options()?);
         run("perl", &configure)?;
@@ -214,6 +234,19 @@ impl Build {
             last.join("\n"),
             log.display()
         )))
+    }
+}
+
+impl Change {
+    /// Makes it in a copy of the sources. A version that has no such line, or another, is for a person to look at.
+    fn make(&self, tree: &Path) -> io::Result<()> {
+        let path = tree.join(self.file);
+        let text = fs::read_to_string(&path)?;
+        if text.matches(self.from).count() != 1 {
+            let what = format!("{} no longer has: {}", self.file, self.from);
+            return Err(io::Error::other(what));
+        }
+        fs::write(path, text.replace(self.from, self.to))
     }
 }
 
