@@ -48,11 +48,11 @@ def broker(program, world):
         yield broker
 
 
-def assert_refused(broker, tls, reason):
+def assert_refused(broker, tls, reason, **how):
     """The client is refused in its handshake, or, in TLS 1.3, right after it; the broker says why."""
     before = dict(broker.refusals()).get(reason, 0)
     with pytest.raises((ssl.SSLError, ConnectionError)):
-        with Secure(broker.port, tls) as client:
+        with Secure(broker.port, tls, **how) as client:
             client.send_connect()
             # In TLS 1.3 the client learns of it when it reads.
             client.socket.recv(1)
@@ -230,40 +230,87 @@ def test_text_around_the_pem_and_crlf(program, world):
 # --- resumption
 
 
-def test_resumption_with_a_certificate(broker, world):
-    """By a ticket of TLS 1.2; the name that the certificate had still counts."""
+def resumed(broker, tls, session=None, reason=0):
+    """Whether the broker went on with this session, and the one to go on with."""
+    with Secure(broker.port, tls, session=session) as client:
+        client.send_connect()
+        assert client.expect(CONNACK).reason == reason
+        return client.socket.session_reused, client.socket.session
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_resumption_with_a_certificate(broker, world, version):
+    """The name that the certificate had still counts, at every CONNECT."""
     for identity, reason in [(world.client, 0), (world.namesake, 5)]:
-        tls, session, resumed = context(world.ca, identity, V1_2), None, []
+        tls = context(world.ca, identity, version)
+        is_resumed, session = resumed(broker, tls, None, reason)
+        assert not is_resumed
         for _ in range(3):
-            with Secure(broker.port, tls, session=session) as client:
-                client.send_connect()
-                assert client.expect(CONNACK).reason == reason
-                resumed.append(client.socket.session_reused)
-                session = client.socket.session
-        assert resumed == [False, True, True]
+            is_resumed, session = resumed(broker, tls, session, reason)
+            assert is_resumed
 
 
-def test_a_ticket_does_not_outlive_the_ca(program, world):
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_resumption_without_a_certificate(program, world, version):
+    with Broker(program, **world.settings) as broker:
+        tls = context(world.ca, None, version)
+        _, session = resumed(broker, tls)
+        assert resumed(broker, tls, session)[0]
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_a_ticket_does_not_outlive_the_settings(program, world, version):
+    """It opens nothing after a reload: a client that may come in shakes hands anew."""
+    with Broker(program, **world.settings, **BY_NAME) as broker:
+        tls = context(world.ca, world.client, version)
+        _, session = resumed(broker, tls)
+        broker.configure(**world.ca.sign("renewed", extensions=LOCAL).broker_settings)
+        is_resumed, session = resumed(broker, tls, session)
+        assert not is_resumed
+        assert resumed(broker, tls, session)[0]
+
+
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_a_ticket_does_not_outlive_the_ca(program, world, version):
     """Who was let in by one CA is not by another, ticket or not."""
     with Broker(program, **world.settings, **BY_NAME) as broker:
-        tls = context(None, world.client, V1_2)
-        with Secure(broker.port, tls) as client:
-            client.connect()
-            session = client.socket.session
+        tls = context(None, world.client, version)
+        _, session = resumed(broker, tls)
         broker.configure(CA_CERTIFICATES=world.other.pem)
-        with pytest.raises((ssl.SSLError, ConnectionError)):
-            Secure(broker.port, tls, session=session)
-        with Secure(broker.port, context(None, world.stranger, V1_2)) as client:
-            client.connect()
+        assert_refused(broker, tls, "its certificate is not signed by the CA in the settings", session=session)
+        resumed(broker, context(None, world.stranger, version))
 
 
-def test_openssls_client_resumes(broker, world, tmp_path):
-    words = ["-tls1_2", "-cert", world.client.certificate, "-key", world.client.key]
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_openssls_client_resumes(program, world, tmp_path, version, by_name):
+    words = ["-tls" + version.replace(".", "_"), "-cert", world.client.certificate, "-key", world.client.key]
     ticket = tmp_path / "ticket"
-    assert "New, TLSv1.2" in greeting(s_client(broker.port, *words, "-sess_out", ticket, quiet=False))
-    assert "Reused, TLSv1.2" in greeting(s_client(broker.port, *words, "-sess_in", ticket, quiet=False))
-    with Piped(s_client(broker.port, *words, "-sess_in", ticket)) as client:
-        client.connect().rest()
+    with Broker(program, **world.settings, **(BY_NAME if by_name else {})) as broker:
+        # The ticket of TLS 1.3 comes after the handshake.
+        with Piped(s_client(broker.port, *words, "-sess_out", ticket)) as client:
+            client.connect().rest()
+        for _ in range(2):
+            assert f"Reused, TLSv{version}" in greeting(s_client(broker.port, *words, "-sess_in", ticket, quiet=False))
+        with Piped(s_client(broker.port, *words, "-sess_in", ticket)) as client:
+            client.connect().rest()
+
+
+def test_openssls_client_reconnects(broker, world):
+    """TLS 1.2 alone: it waits for no ticket of 1.3."""
+    words = ["-tls1_2", "-reconnect", "-cert", world.client.certificate, "-key", world.client.key]
+    said = greeting(s_client(broker.port, *words, quiet=False))
+    assert said.count("\nNew, TLSv1.2") == 1 and said.count("\nReused, TLSv1.2") == 5, said
+
+
+@pytest.mark.parametrize("by_name", [False, True])
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_gnutls_resumes(program, world, version, by_name):
+    words = ["--priority", f"NORMAL:-VERS-ALL:+VERS-TLS{version}", "--x509cafile", world.ca.certificate, "--x509certfile",
+             world.client.certificate, "--x509keyfile", world.client.key]
+    with Broker(program, **world.settings, **(BY_NAME if by_name else {})) as broker:
+        said = greeting(["gnutls-cli", "--resume", *words, "-p", broker.port, "localhost"])
+        assert "This is a resumed session" in said, said
 
 
 def test_many_kinds_at_once(broker, world):

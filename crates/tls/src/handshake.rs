@@ -26,6 +26,11 @@ pub(crate) enum Failure {
 const HANDSHAKE_RECORD: u8 = 22;
 /// Where a ClientHello has its version, if it stands whole in the first record (RFC 8446 5.1, 4, 4.1.2).
 const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+/// Where it has the length of its session identifier, and the shortest length of a record that reaches so far.
+const SESSION_ID: usize = 43;
+const SESSION_ID_RECORD: u16 = 39;
+/// Where a record has its length (RFC 8446 5.1).
+const RECORD_LENGTH: std::ops::Range<usize> = 3..5;
 /// What TLS 1.2 and 1.3 have there.
 const TLS_1_2: [u8; 2] = [3, 3];
 /// A fatal alert, protocol_version (RFC 8446 6.2).
@@ -104,6 +109,20 @@ fn wrong_beginning(bytes: &[u8]) -> Option<Failure> {
     (version < &TLS_1_2[..]).then_some(Failure::TooOld)
 }
 
+/// Whether the first message, of which so much is there, has a session identifier. None until that is there.
+///
+/// In TLS 1.3 it serves no purpose but to look like TLS 1.2 to what lies in between, and all clients have it but those that
+/// are made for small devices (RFC 8446 D.4). Of these wolfSSL has room for 8 bytes of a session ticket's nonce, and breaks
+/// the connection off when it gets the 32 of rustls' tickets. (One that was built to have an identifier is not told apart.) A first
+/// record too short to tell counts as none.
+pub(crate) fn has_session_id(bytes: &[u8]) -> Option<bool> {
+    let length = bytes.get(RECORD_LENGTH)?;
+    if u16::from_be_bytes([length[0], length[1]]) < SESSION_ID_RECORD {
+        return Some(false);
+    }
+    bytes.get(SESSION_ID).map(|&length| length > 0)
+}
+
 /// Writes the session's ciphertext until there is none or the socket has no room.
 pub(crate) fn poll_send<S>(
     session: &mut Session,
@@ -121,4 +140,27 @@ where
         }
     }
     Poll::Ready(Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn session_identifiers() {
+        let hello = |record: u8, length: u8| {
+            let mut bytes = vec![22, 3, 1, 0, record];
+            bytes.resize(SESSION_ID, 0);
+            bytes.push(length);
+            bytes
+        };
+        assert_eq!(has_session_id(&hello(200, 32)), Some(true));
+        assert_eq!(has_session_id(&hello(200, 0)), Some(false));
+        for seen in 0..SESSION_ID {
+            assert_eq!(has_session_id(&hello(200, 32)[..seen]), None, "{seen}");
+        }
+        assert_eq!(has_session_id(&hello(39, 1)), Some(true));
+        assert_eq!(has_session_id(&hello(38, 1)), Some(false));
+        assert_eq!(has_session_id(&[22, 3, 1, 0, 4]), Some(false));
+    }
 }

@@ -12,10 +12,7 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::CertificateDer;
 use rustls::server::NoServerSessionStorage;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{
-    CipherSuite, HandshakeKind, PeerIncompatible, ServerConfig, ServerConnection,
-    SupportedCipherSuite,
-};
+use rustls::{CipherSuite, HandshakeKind, PeerIncompatible, ServerConfig, SupportedCipherSuite};
 
 use crate::certificate;
 use crate::check::{self, Certified, Material};
@@ -44,6 +41,8 @@ pub enum ServerTls {
 #[derive(Clone)]
 pub struct CertificateTls {
     config: Arc<ServerConfig>,
+    /// The same without session tickets in TLS 1.3.
+    ticketless: Arc<ServerConfig>,
     /// Whom clients' certificates must come from, if any are asked for.
     authorities: Option<Arc<Authorities>>,
 }
@@ -188,22 +187,22 @@ impl CertificateTls {
         let mut config =
             builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified_key)));
         config.ignore_client_order = true;
-        // TLS 1.2 resumes by tickets, of which nothing is kept here. Not so 1.3: rustls' tickets have a nonce of 32 bytes,
-        // and wolfSSL, which has room for 8, breaks the connection off when it gets one.
+        // Sessions are resumed by tickets, of which nothing is kept here but the key that opens them, new each time. A client's
+        // certificate is in its ticket, and judged again when that comes back.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
-        config.send_tls13_tickets = 0;
-        let config = Arc::new(config);
+        config.send_tls13_tickets = 1;
+        let mut ticketless = config.clone();
+        ticketless.send_tls13_tickets = 0;
         Ok(CertificateTls {
-            config,
+            config: Arc::new(config),
+            ticketless: Arc::new(ticketless),
             authorities,
         })
     }
 
     fn begin(&self) -> Result<Session, Refusal> {
-        let connection = ServerConnection::new(self.config.clone());
-        connection
-            .map(Session::rustls)
+        Session::rustls(self.config.clone(), self.ticketless.clone())
             .map_err(|error| Refusal::Protocol(error.to_string()))
     }
 }

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use openssl::error::ErrorStack;
 use openssl::ssl::{self, ErrorCode, Ssl, SslStream};
-use rustls::ServerConnection;
+use rustls::{ServerConfig, ServerConnection};
 
+use crate::handshake::has_session_id;
 use crate::memory::Memory;
 
 /// Either library's connection.
@@ -21,6 +23,8 @@ pub(crate) struct Rustls {
     memory: Memory,
     /// What came was wrong; plaintext before it is read first.
     failed: Option<rustls::Error>,
+    /// For a client that must not get a session ticket. None once it is known whether this is one.
+    ticketless: Option<Arc<ServerConfig>>,
 }
 
 /// Why a handshake ended.
@@ -32,15 +36,18 @@ pub(crate) enum SessionError {
 }
 
 impl Session {
-    /// A connection of a rustls server.
-    pub(crate) fn rustls(mut connection: ServerConnection) -> Session {
-        // `Stream` bounds what it gives to encrypt, and takes all the ciphertext at once.
-        connection.set_buffer_limit(None);
-        Session::Rustls(Box::new(Rustls {
-            connection,
+    /// A connection of a rustls server: `config`, or `ticketless` if the client shows no session identifier
+    /// ([`has_session_id`]).
+    pub(crate) fn rustls(
+        config: Arc<ServerConfig>,
+        ticketless: Arc<ServerConfig>,
+    ) -> Result<Session, rustls::Error> {
+        Ok(Session::Rustls(Box::new(Rustls {
+            connection: connection(config)?,
             memory: Memory::default(),
             failed: None,
-        }))
+            ticketless: Some(ticketless),
+        })))
     }
 
     /// A connection of OpenSSL, `ssl` being told which side it is.
@@ -68,6 +75,9 @@ impl Session {
     pub(crate) fn handshake(&mut self) -> Result<bool, SessionError> {
         match self {
             Session::Rustls(one) => {
+                if !one.knows_client().map_err(SessionError::Rustls)? {
+                    return Ok(false);
+                }
                 while one.connection.is_handshaking() && one.take_in()? {}
                 Ok(!one.connection.is_handshaking())
             }
@@ -154,7 +164,27 @@ impl Session {
     }
 }
 
+fn connection(config: Arc<ServerConfig>) -> Result<ServerConnection, rustls::Error> {
+    let mut connection = ServerConnection::new(config)?;
+    // `Stream` bounds what it gives to encrypt, and takes all the ciphertext at once.
+    connection.set_buffer_limit(None);
+    Ok(connection)
+}
+
 impl Rustls {
+    /// Chooses the configuration for this client. False as long as too little of its first message is there.
+    fn knows_client(&mut self) -> Result<bool, rustls::Error> {
+        let has_ended = self.memory.has_ended();
+        let answer = match has_session_id(self.memory.unread()) {
+            None if self.ticketless.is_some() && !has_ended => return Ok(false),
+            answer => answer,
+        };
+        if let (Some(config), Some(false)) = (self.ticketless.take(), answer) {
+            self.connection = connection(config)?;
+        }
+        Ok(true)
+    }
+
     /// Gives rustls some of what has come. False when there is nothing to give.
     fn take_in(&mut self) -> Result<bool, SessionError> {
         if self.memory.unread().is_empty() && !self.memory.has_ended() {

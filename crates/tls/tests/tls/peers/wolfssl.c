@@ -1,4 +1,5 @@
-/* Says a line through wolfSSL and wants it back: PORT 12|13 cert CA-FILE, or PORT 12|13 psk HEX-KEY [SUITE]. */
+/* Says a line through wolfSSL and wants it back: PORT 12|13|any cert CA-FILE, or PORT 12|13|any psk HEX-KEY
+   [SUITE]. */
 #include <wolfssl/options.h>
 #include <wolfssl/ssl.h>
 #include <arpa/inet.h>
@@ -26,7 +27,7 @@ static unsigned give(WOLFSSL *ssl, const char *hint, char *identity, unsigned id
 int main(int argc, char **argv)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    int is_new, file, count;
+    int file, count;
     WOLFSSL_CTX *context;
     WOLFSSL *ssl;
     char answer[16], text[80];
@@ -34,8 +35,8 @@ int main(int argc, char **argv)
     if (argc < 5)
         return 2;
     wolfSSL_Init();
-    is_new = strcmp(argv[2], "13") == 0;
-    context = wolfSSL_CTX_new(is_new ? wolfTLSv1_3_client_method() : wolfTLSv1_2_client_method());
+    context = wolfSSL_CTX_new(strcmp(argv[2], "any") == 0 ? wolfSSLv23_client_method()
+                              : strcmp(argv[2], "13") == 0 ? wolfTLSv1_3_client_method() : wolfTLSv1_2_client_method());
     MUST(context != NULL);
     if (strcmp(argv[3], "psk") == 0) {
         for (; key_length < sizeof key && sscanf(argv[4] + 2 * key_length, "%2hhx", &key[key_length]) == 1; key_length++)
