@@ -287,7 +287,7 @@ impl Engine {
                 .filter(|(_, session)| session.connection.is_none());
             let first = absent.min_by_key(|(_, session)| {
                 let holds_something =
-                    !session.subscriptions.is_empty() || !session.queue_is_empty();
+                    !session.subscriptions.is_empty() || !session.queue.is_empty();
                 (
                     holds_something,
                     session.address != address,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mqtt::{QoS, Version};
+use thin_vec::ThinVec;
 
 use super::aliases::SentAliases;
 use super::limits::Limits;
@@ -157,7 +158,7 @@ pub(crate) struct Connection {
     /// Whether reason strings are wanted [MQTT-3.1.2-29].
     pub(crate) problem_information: bool,
     /// Topic Aliases that the client has set [MQTT-3.3.2-12], by number less one.
-    pub(crate) aliases: Vec<Option<Rc<str>>>,
+    pub(crate) aliases: ThinVec<Option<Rc<str>>>,
     /// Topic Aliases that the broker has set.
     pub(crate) sent_aliases: SentAliases,
     pub(crate) promise: Promise,
@@ -172,9 +173,9 @@ pub(crate) struct Connection {
     /// Common Name of the client certificate.
     pub(crate) common_name: Option<Box<str>>,
     /// Subscribers that this publisher waits for; nothing is read from it until they have caught up.
-    pub(crate) held_by: Vec<Identity>,
+    pub(crate) held_by: ThinVec<Identity>,
     /// Publishers that wait for this subscriber.
-    pub(crate) holds: Vec<Identity>,
+    pub(crate) holds: ThinVec<Identity>,
     /// A publisher has waited in vain: until this subscriber has caught up, its queue drops instead.
     pub(crate) stalled: bool,
 }
@@ -207,7 +208,7 @@ impl Connection {
             deadline: None,
             max_packet_size: u32::MAX,
             problem_information: false,
-            aliases: Vec::new(),
+            aliases: ThinVec::new(),
             sent_aliases: SentAliases::default(),
             promise,
             incomplete: 0,
@@ -215,8 +216,8 @@ impl Connection {
             excused_until: None,
             charge,
             common_name: None,
-            held_by: Vec::new(),
-            holds: Vec::new(),
+            held_by: ThinVec::new(),
+            holds: ThinVec::new(),
             stalled: false,
         }
     }

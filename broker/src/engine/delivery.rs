@@ -11,7 +11,8 @@ use super::deadlines::Due;
 use super::edges::ROOT;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
-use super::session::{Delivery, Extra, Queued, SessionKey};
+use super::queue::{Delivery, Extra, Queued};
+use super::session::SessionKey;
 use super::subscriptions::{Match, Share, Subscriber};
 use super::window::Awaiting;
 use super::{Engine, sharing};
@@ -278,8 +279,8 @@ impl Engine {
         };
         let connection = &mut self.connections[key as usize];
         let waits = match qos {
-            QoS::AtMostOnce => session.has_unordered(),
-            _ => !session.queue_is_empty() || !session.window.has_room(),
+            QoS::AtMostOnce => session.queue.has_unordered(),
+            _ => !session.queue.is_empty() || !session.window.has_room(),
         };
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
@@ -338,7 +339,7 @@ impl Engine {
             return false;
         }
         let limits = &self.limits;
-        let queued = self.sessions[key as usize].enqueue(
+        let queued = self.sessions[key as usize].queue.enqueue(
             delivery,
             limits.max_queued_messages,
             limits.max_queued_bytes,
@@ -416,12 +417,12 @@ impl Engine {
                 self.touch(connection_key);
                 continue;
             }
-            match session.next_queued() {
+            match session.queue.front() {
                 None => return,
                 Some(next) if next.qos > QoS::AtMostOnce && !session.window.has_room() => return,
                 Some(_) => {}
             }
-            let Some(delivery) = session.dequeue() else {
+            let Some(delivery) = session.queue.pop() else {
                 return;
             };
             if delivery.message.expired(now) {

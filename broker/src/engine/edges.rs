@@ -2,6 +2,7 @@
 //! one table, so a step down costs one look-up however many children a node has.
 
 use ahash::RandomState;
+use compact_str::CompactString;
 use hashbrown::HashTable;
 
 /// A node of a tree of topic levels.
@@ -9,6 +10,18 @@ pub(crate) type NodeKey = u32;
 
 /// The root; it is no child, so its key also serves as "no such node".
 pub(crate) const ROOT: NodeKey = 0;
+
+/// The name of a level. A short one takes no allocation, and is compared where the node lies.
+pub(crate) type Level = CompactString;
+
+/// Bytes that the name of a level takes outside its node.
+pub(crate) fn level_cost(level: &str) -> usize {
+    if level.len() > size_of::<Level>() {
+        level.len()
+    } else {
+        0
+    }
+}
 
 /// The nodes that the keys stand for.
 pub(crate) trait Nodes {

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
-use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, ReasonCode, Version};
+use mqtt::{Disconnect, Packet, Properties, PropertiesBuffer, QoS, ReasonCode, Version};
+use thin_vec::ThinVec;
 
 use super::aliases::SentAliases;
 use super::connection::{ConnectionKey, Identity, Phase};
@@ -107,7 +108,7 @@ impl Engine {
         let connection = &mut self.connections[key as usize];
         connection.phase = Phase::Draining;
         // Nothing more is taken from it.
-        connection.aliases = Vec::new();
+        connection.aliases = ThinVec::new();
         connection.sent_aliases = SentAliases::default();
         connection.incomplete = 0;
         connection.charge = self.connection_account.open();
@@ -171,7 +172,8 @@ impl Engine {
             self.end_session(now, session_key);
             return;
         }
-        session.forget_at_most_once();
+        // They are not kept for an absent client.
+        session.queue.take(|waiting| waiting.qos == QoS::AtMostOnce);
         self.pass_on_queued(now, session_key);
         let session = &mut self.sessions[session_key as usize];
         session.window.part();

@@ -27,7 +27,7 @@ impl Engine {
     /// Makes room for a message that is stored already and is to be kept for `key`. Returns whether there is room now.
     pub(super) fn free_memory(&mut self, key: SessionKey, qos: QoS) -> bool {
         let mut dropped = 0;
-        while !self.has_memory_for_message(0) && self.sessions[key as usize].drop_for(qos) {
+        while !self.has_memory_for_message(0) && self.sessions[key as usize].queue.drop_for(qos) {
             dropped += 1;
         }
         self.stats.dropped.memory += u64::from(dropped);
@@ -40,7 +40,9 @@ impl Engine {
             let mut dropped = 0;
             while dropped < 16
                 && !self.has_memory_for_message(0)
-                && self.sessions[largest as usize].drop_for(QoS::ExactlyOnce)
+                && self.sessions[largest as usize]
+                    .queue
+                    .drop_for(QoS::ExactlyOnce)
             {
                 dropped += 1;
             }
@@ -53,12 +55,12 @@ impl Engine {
     /// The Session with the most bytes in its queue whose client is away or makes no progress.
     fn largest_idle_queue(&self) -> Option<SessionKey> {
         let idle = self.sessions.iter().filter(|(_, session)| {
-            session.has_droppable()
+            session.queue.has_droppable()
                 && session
                     .connection
                     .is_none_or(|connection| self.connections[connection as usize].stalled)
         });
-        let largest = idle.max_by_key(|(_, session)| session.queued_bytes());
+        let largest = idle.max_by_key(|(_, session)| session.queue.counted_bytes());
         largest.map(|(key, _)| key as SessionKey)
     }
 

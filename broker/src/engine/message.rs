@@ -182,6 +182,11 @@ impl Message {
         self.bytes.len() + Message::OVERHEAD
     }
 
+    /// A part of the account that this message is charged to.
+    pub(crate) fn open_charge(&self) -> Charge {
+        self.charge.account.open()
+    }
+
     /// When its Message Expiry Interval ends.
     pub(crate) fn expires_at(&self) -> Option<Instant> {
         self.expires_at

@@ -20,6 +20,7 @@ mod memory;
 mod message;
 mod pressure;
 mod publish;
+mod queue;
 mod received;
 mod retained;
 mod session;

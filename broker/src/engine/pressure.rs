@@ -7,6 +7,8 @@
 
 use std::time::{Duration, Instant};
 
+use thin_vec::ThinVec;
+
 use super::Engine;
 use super::connection::{ConnectionKey, Identity, Phase};
 use super::deadlines::Due;
@@ -29,7 +31,9 @@ impl Engine {
         session
             .connection
             .is_some_and(|connection| !self.connections[connection as usize].stalled)
-            && session.has_queued(HIGH, limits.max_queued_messages, limits.max_queued_bytes)
+            && session
+                .queue
+                .has_reached(HIGH, limits.max_queued_messages, limits.max_queued_bytes)
     }
 
     /// Stops reading from a publisher until the subscribers that are behind have caught up.
@@ -70,7 +74,7 @@ impl Engine {
         connection.phase == Phase::Connected
             && connection.holds.is_empty()
             && connection.excused_until.is_none_or(|until| until <= now)
-            && session.is_some_and(|session| session.window.is_empty() && session.queue_is_empty())
+            && session.is_some_and(|session| session.window.is_empty() && session.queue.is_empty())
     }
 
     /// Ends the waiting of a connection, if it waits.
@@ -81,7 +85,7 @@ impl Engine {
     }
 
     /// A publisher waits for nobody any longer, and nobody thinks that it does. Returns for whom it did.
-    pub(super) fn wait_no_more(&mut self, publisher: ConnectionKey) -> Vec<Identity> {
+    pub(super) fn wait_no_more(&mut self, publisher: ConnectionKey) -> ThinVec<Identity> {
         let waiting = self.identity(publisher);
         let awaited = std::mem::take(&mut self.connections[publisher as usize].held_by);
         for one in &awaited {
@@ -114,7 +118,9 @@ impl Engine {
         let connection = &self.connections[subscriber as usize];
         let limits = &self.limits;
         if (connection.holds.is_empty() && !connection.stalled)
-            || session.has_queued(LOW, limits.max_queued_messages, limits.max_queued_bytes)
+            || session
+                .queue
+                .has_reached(LOW, limits.max_queued_messages, limits.max_queued_bytes)
         {
             return;
         }

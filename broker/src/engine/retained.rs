@@ -8,14 +8,14 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::edges::{Edges, NodeKey, Nodes, ROOT};
+use super::edges::{Edges, Level, NodeKey, Nodes, ROOT, level_cost};
 use super::message::{Account, Charge, Message};
 
 /// No such node: the root is nobody's child or sibling.
 const NONE: NodeKey = ROOT;
 
-/// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
-const NODE_COST: usize = size_of::<Node>() + 4 * size_of::<usize>();
+/// Bytes of a node, a long level apart: its slot and its edge.
+const NODE_COST: usize = size_of::<Node>() + 2 * size_of::<usize>();
 
 #[derive(Debug, Default)]
 struct Node {
@@ -24,7 +24,7 @@ struct Node {
     last_child: NodeKey,
     next: NodeKey,
     previous: NodeKey,
-    level: Box<str>,
+    level: Level,
     message: Option<Rc<Message>>,
 }
 
@@ -201,7 +201,7 @@ impl Retained {
             ..Node::default()
         };
         let key = self.nodes.insert(node) as NodeKey;
-        self.charge.add(NODE_COST + level.len());
+        self.charge.add(NODE_COST + level_cost(level));
         match previous {
             NONE => self.nodes[parent as usize].first_child = key,
             previous => self.nodes[previous as usize].next = key,
@@ -218,7 +218,7 @@ impl Retained {
         {
             self.edges.remove(&self.nodes, key);
             let node = self.nodes.remove(key as usize);
-            self.charge.remove(NODE_COST + node.level.len());
+            self.charge.remove(NODE_COST + level_cost(&node.level));
             match node.previous {
                 NONE => self.nodes[node.parent as usize].first_child = node.next,
                 previous => self.nodes[previous as usize].next = node.next,

@@ -9,7 +9,8 @@ use slab::Slab;
 use super::Engine;
 use super::connection::Connection;
 use super::delivery::Target;
-use super::session::{Delivery, Session, SessionKey};
+use super::queue::Delivery;
+use super::session::{Session, SessionKey};
 use super::subscriptions::{Group, Subscriber};
 
 /// The member that gets a message published with `qos`: in turn, whoever can take it now; else whoever is connected and makes
@@ -26,7 +27,7 @@ pub(super) fn choose<'a>(
     };
     let is_free = |member: &&Subscriber| {
         let session = &sessions[member.session as usize];
-        session.queue_is_empty()
+        session.queue.is_empty()
             && (qos.min(member.qos) == QoS::AtMostOnce || session.window.has_room())
             && connection(member).is_some_and(|connection| connection.outbox.has_room())
     };
@@ -48,6 +49,7 @@ pub(super) fn choose<'a>(
 impl Engine {
     /// The client of a Session has gone: what waits for it from a Shared Subscription goes to members that are still there.
     pub(super) fn pass_on_queued(&mut self, now: Instant, key: SessionKey) {
+        let mut queue = std::mem::take(&mut self.sessions[key as usize].queue);
         let (subscriptions, sessions) = (&self.subscriptions, &self.sessions);
         let has_others = |delivery: &Delivery| {
             let share = delivery
@@ -59,11 +61,14 @@ impl Engine {
                 })
             })
         };
-        let moves: Vec<bool> = sessions[key as usize].queue().map(has_others).collect();
-        if moves.contains(&true) {
-            let left = self.sessions[key as usize].take_queued(&moves);
-            self.distribute_again(now, left);
-        }
+        let any = queue.iter().any(has_others);
+        let left = if any {
+            queue.take(has_others)
+        } else {
+            Vec::new()
+        };
+        self.sessions[key as usize].queue = queue;
+        self.distribute_again(now, left);
     }
 
     /// Gives messages of a Session that has ended to other members, as the standard asks for QoS 1. A QoS 2 message that was

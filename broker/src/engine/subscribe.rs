@@ -12,7 +12,8 @@ use mqtt::{
 use super::connection::ConnectionKey;
 use super::edges::NodeKey;
 use super::message::Message;
-use super::session::{Delivery, Extra, SessionKey};
+use super::queue::{Delivery, Extra};
+use super::session::SessionKey;
 use super::subscriptions::Subscriber;
 use super::{Engine, Outcome};
 
@@ -179,7 +180,7 @@ impl Engine {
             }
         });
         let replayed = replayed + found.len();
-        let waiting = self.sessions[key as usize].replayed() + replayed;
+        let waiting = self.sessions[key as usize].queue.replayed() + replayed;
         let fits = waiting <= REPLAYED_ALWAYS.max(REPLAYS * self.retained.len())
             && self.has_memory_for(replayed * size_of::<Delivery>());
         (searched && fits).then_some(found)
@@ -193,9 +194,9 @@ impl Engine {
             false => Vec::new(),
         };
         let session = &mut self.sessions[key as usize];
-        session.begin_replay(replay.node);
+        session.queue.begin_replay(replay.node);
         for message in told.into_iter().chain(replay.found) {
-            session.replay(Delivery {
+            session.queue.replay(Delivery {
                 qos: message.qos().min(replay.qos),
                 message,
                 retain: true, // [MQTT-3.3.1-8] of 3.1.1

@@ -10,16 +10,18 @@ use std::cell::Cell;
 
 use mqtt::{QoS, SubscriptionOptions, TopicFilter};
 use slab::Slab;
+use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
-use super::edges::{Edges, NodeKey, Nodes, ROOT};
+use super::edges::{Edges, Level, NodeKey, Nodes, ROOT, level_cost};
 use super::message::{Account, Charge};
 use super::session::SessionKey;
 
 /// No such child: the root is nobody's.
 const NONE: NodeKey = ROOT;
 
-/// Bytes of a node beside its level: its slot, its edge, and what an allocation costs.
-const NODE_COST: usize = size_of::<Node>() + 4 * size_of::<usize>();
+/// Bytes of a node, a long level apart: its slot and its edge.
+const NODE_COST: usize = size_of::<Node>() + 2 * size_of::<usize>();
 /// Bytes of a subscription: here and in its Session.
 const SUBSCRIBER_COST: usize = size_of::<Subscriber>() + size_of::<NodeKey>();
 
@@ -58,12 +60,15 @@ pub(crate) struct Share {
     number: u64,
 }
 
+/// Most filters have one subscriber.
+type Subscribers = SmallVec<[Subscriber; 1]>;
+
 /// The members of one Shared Subscription.
 #[derive(Debug)]
 pub(crate) struct Group {
     name: Box<str>,
     share: Share,
-    members: Vec<Subscriber>,
+    members: Subscribers,
     /// Whose turn it is; moved on by matching, which only reads the tree.
     next: Cell<usize>,
 }
@@ -97,9 +102,9 @@ struct Node {
     children: u32,
     plus: NodeKey,
     hash: NodeKey,
-    level: Box<str>,
-    subscribers: Vec<Subscriber>,
-    groups: Vec<Group>,
+    level: Level,
+    subscribers: Subscribers,
+    groups: ThinVec<Group>,
 }
 
 impl Node {
@@ -185,7 +190,7 @@ impl Subscriptions {
                             node: key,
                             number: self.shares,
                         },
-                        members: Vec::new(),
+                        members: Subscribers::new(),
                         next: Cell::new(0),
                     });
                     groups.len() - 1
@@ -199,10 +204,6 @@ impl Subscriptions {
         if let Some(old) = old {
             *old = subscriber;
             return (key, false);
-        }
-        if members.is_empty() {
-            // Most filters have one subscriber: no room for four.
-            members.reserve_exact(1);
         }
         members.push(subscriber);
         self.charge.add(SUBSCRIBER_COST);
@@ -236,7 +237,7 @@ impl Subscriptions {
             }
         };
         if node.groups.is_empty() {
-            node.groups = Vec::new();
+            node.groups = ThinVec::new();
         }
         self.charge.remove(SUBSCRIBER_COST * usize::from(removed));
         self.count -= usize::from(removed);
@@ -257,7 +258,7 @@ impl Subscriptions {
         });
         let removed = shared + usize::from(take(&mut entry.subscribers, session));
         if entry.groups.is_empty() {
-            entry.groups = Vec::new();
+            entry.groups = ThinVec::new();
         }
         self.charge.remove(SUBSCRIBER_COST * removed);
         self.count -= removed;
@@ -339,7 +340,7 @@ impl Subscriptions {
             level: level.into(),
             ..Node::default()
         }) as NodeKey;
-        self.charge.add(NODE_COST + level.len());
+        self.charge.add(NODE_COST + level_cost(level));
         match level {
             "+" => self.nodes[parent as usize].plus = child,
             "#" => self.nodes[parent as usize].hash = child,
@@ -357,7 +358,7 @@ impl Subscriptions {
             let Node {
                 parent, ref level, ..
             } = self.nodes[key as usize];
-            self.charge.remove(NODE_COST + level.len());
+            self.charge.remove(NODE_COST + level_cost(level));
             match &**level {
                 "+" => self.nodes[parent as usize].plus = NONE,
                 "#" => self.nodes[parent as usize].hash = NONE,
@@ -391,12 +392,12 @@ fn split(filter: TopicFilter<'_>) -> (Option<&str>, &str) {
     }
 }
 
-fn take(members: &mut Vec<Subscriber>, session: SessionKey) -> bool {
+fn take(members: &mut Subscribers, session: SessionKey) -> bool {
     match members.iter().position(|member| member.session == session) {
         Some(index) => {
             members.remove(index);
             if members.is_empty() {
-                *members = Vec::new();
+                *members = Subscribers::new();
             }
             true
         }

@@ -5,7 +5,7 @@ use std::num::NonZeroU16;
 
 use mqtt::{PacketIdentifier, QoS};
 
-use super::session::Delivery;
+use super::queue::Delivery;
 
 /// What the client still owes for a message that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

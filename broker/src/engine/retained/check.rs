@@ -1,6 +1,6 @@
 //! What must hold of the retained store.
 
-use super::{NODE_COST, NONE, ROOT, Retained};
+use super::{NODE_COST, NONE, ROOT, Retained, level_cost};
 use crate::engine::check::Messages;
 use crate::engine::edges::NodeKey;
 
@@ -35,7 +35,7 @@ impl Retained {
             if key != ROOT {
                 let serves = node.message.is_some() || node.first_child != NONE;
                 assert!(serves, "node {key} serves nothing");
-                charged += NODE_COST + node.level.len();
+                charged += NODE_COST + level_cost(&node.level);
             }
         }
         assert_eq!(

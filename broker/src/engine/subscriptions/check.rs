@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{NODE_COST, NONE, ROOT, SUBSCRIBER_COST, Share, Subscriptions};
+use super::{NODE_COST, NONE, ROOT, SUBSCRIBER_COST, Share, Subscriptions, level_cost};
 use crate::engine::edges::NodeKey;
 use crate::engine::session::SessionKey;
 
@@ -31,7 +31,7 @@ impl Subscriptions {
                 continue;
             }
             assert!(!node.is_idle(), "node {key} serves nothing");
-            charged += NODE_COST + node.level.len();
+            charged += NODE_COST + level_cost(&node.level);
             let parent = &self.nodes[node.parent as usize];
             match &*node.level {
                 "+" => assert_eq!(parent.plus, key, "plus of {}", node.parent),

@@ -169,7 +169,10 @@ fn at_the_total_limit_the_largest_queue_of_those_away_makes_room() {
     }
     assert!(house.engine.account.bytes() <= 100_000);
     let session = house.engine.find_session("small").unwrap();
-    assert_eq!(house.engine.sessions[session as usize].queue_len(), 5);
+    assert_eq!(
+        house.engine.sessions[session as usize].queue.iter().count(),
+        5
+    );
     assert_eq!(house.engine.sessions[session as usize].dropped, 0);
 }
 
@@ -187,10 +190,10 @@ fn with_nothing_to_drop_a_message_is_refused() {
     for number in 0..200 {
         house.retain(writer, &format!("r/{number}"), &KIB);
     }
-    while house.engine.sessions[session as usize].drop_for(Q2) {}
+    while house.engine.sessions[session as usize].queue.drop_for(Q2) {}
     for number in 0..200 {
         house.retain(writer, &format!("r/{number}"), &KIB);
-        while house.engine.sessions[session as usize].drop_for(Q2) {}
+        while house.engine.sessions[session as usize].queue.drop_for(Q2) {}
     }
     let answer = house.publish(writer, "t", &KIB, Q1, 1);
     assert!(answer.starts_with("PUBACK #1 97 ReasonString"), "{answer}");
@@ -199,7 +202,10 @@ fn with_nothing_to_drop_a_message_is_refused() {
     assert_eq!(house.publish(writer, "t", &KIB, Q0, 0), "");
     // One of 3.1.1 is not acknowledged, and closed.
     assert_eq!(house.publish(old, "t", &KIB, Q1, 1), "CLOSED");
-    assert_eq!(house.engine.sessions[session as usize].queue_len(), 0);
+    assert_eq!(
+        house.engine.sessions[session as usize].queue.iter().count(),
+        0
+    );
 }
 
 /// Many filters that all match the same topics.

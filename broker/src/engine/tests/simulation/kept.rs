@@ -7,7 +7,7 @@ use std::time::Instant;
 use mqtt::{QoS, Version};
 
 use super::super::super::Engine;
-use super::super::super::session::Delivery;
+use super::super::super::queue::Delivery;
 use super::super::super::window::Awaiting;
 use super::ledger::Ledger;
 use super::message;
@@ -93,7 +93,7 @@ impl Ledger {
             let session = &self.sessions[&epoch];
             let key = engine.find_session(&session.name).expect("a session");
             let theirs = &engine.sessions[key as usize];
-            let same = theirs.queue_len() == session.owed.len()
+            let same = theirs.queue.iter().count() == session.owed.len()
                 && session
                     .owed
                     .iter()
@@ -105,7 +105,7 @@ impl Ledger {
             let mut owed: Vec<_> = owed.into_iter().map(Some).collect();
             let mut kept: Vec<Owed> = Vec::with_capacity(owed.len());
             let mut place = 0;
-            for delivery in theirs.queue() {
+            for delivery in theirs.queue.iter() {
                 let seen = seen(delivery, engine);
                 let replayed = delivery.is_replayed();
                 let filter = engine.subscriptions.filter_at(delivery.replay);

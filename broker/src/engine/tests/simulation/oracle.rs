@@ -96,7 +96,7 @@ impl Ledger {
         if session.window.waits() {
             let next = session.window.next_again();
             assert!(next.is_none(), "what could be sent again to {key} waits");
-        } else if let Some(next) = session.next_queued() {
+        } else if let Some(next) = session.queue.front() {
             let full = next.qos > QoS::AtMostOnce && !session.window.has_room();
             assert!(full, "what could be sent to {key} waits");
         }

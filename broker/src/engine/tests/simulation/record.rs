@@ -10,7 +10,7 @@ use mqtt::{
 
 use super::super::super::Engine;
 use super::super::super::message::Message;
-use super::super::super::session::Delivery;
+use super::super::super::queue::Delivery;
 use super::message;
 
 /// An accepted Application Message.
