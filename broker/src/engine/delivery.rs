@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode};
 
 use super::aliases::Alias;
-use super::connection::{Connection, ConnectionKey, Outbox};
+use super::connection::{Connection, ConnectionKey};
 use super::deadlines::Due;
 use super::edges::ROOT;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
+use super::outbox::Outbox;
 use super::queue::{Delivery, Extra, Queued};
 use super::session::SessionKey;
 use super::subscriptions::{Match, Share, Subscriber};

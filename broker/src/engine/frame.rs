@@ -8,8 +8,9 @@ use mqtt::{
 };
 
 use super::aliases::Alias;
-use super::connection::{Connection, Outbox};
+use super::connection::Connection;
 use super::message::{Message, Passing};
+use super::outbox::Outbox;
 
 /// What differs between the receivers of one message.
 #[derive(Clone, Copy, Debug)]

@@ -18,6 +18,7 @@ mod limits;
 mod load;
 mod memory;
 mod message;
+mod outbox;
 mod pressure;
 mod publish;
 mod queue;

@@ -1,0 +1,215 @@
+//! Bytes on their way to a client.
+
+#[cfg(test)]
+mod check;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::limits::Limits;
+use super::message::Message;
+
+/// What one client is still to be sent. Small messages are copied; of a large one the body stays where it is stored, since a
+/// fan-out would else copy it for every client that does not read.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    bytes: Vec<u8>,
+    written: usize,
+    /// Bytes of answers, which no window holds back.
+    answers: usize,
+    bodies: Option<Box<Bodies>>,
+}
+
+/// Payloads that are not copied; there is at least one.
+#[derive(Debug, Default)]
+struct Bodies {
+    /// Each with its place: before this byte of the outbox.
+    waiting: VecDeque<(usize, Rc<Message>)>,
+    /// How much of the first is written.
+    written: usize,
+    /// Bytes of all.
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Capacity that is kept for the next message; what is larger goes back to the system.
+    const KEEP: usize = 1024;
+    /// Payloads from this length on are not copied.
+    pub(crate) const SHARED_FROM: usize = 16 * 1024;
+    /// Bytes of answers that a client may leave unread before nothing more is read from it.
+    const MAX_ANSWERS: usize = 32 * 1024;
+
+    /// What is to be written next; there may be more behind it.
+    pub(crate) fn pending(&self) -> &[u8] {
+        let Some(bodies) = &self.bodies else {
+            return &self.bytes[self.written..];
+        };
+        match bodies.waiting.front() {
+            Some((at, body)) if *at == self.written => &body.payload()[bodies.written..],
+            Some((at, _)) => &self.bytes[self.written..*at],
+            None => &self.bytes[self.written..],
+        }
+    }
+
+    /// Where to append.
+    pub(crate) fn append(&mut self) -> &mut Vec<u8> {
+        if self.written > 0 && self.written >= self.bytes.len() / 2 {
+            self.bytes.drain(..self.written);
+            for (at, _) in self
+                .bodies
+                .iter_mut()
+                .flat_map(|bodies| &mut bodies.waiting)
+            {
+                *at -= self.written;
+            }
+            self.written = 0;
+        }
+        &mut self.bytes
+    }
+
+    /// Appends the payload of a message without copying it.
+    pub(crate) fn append_body(&mut self, message: Rc<Message>) {
+        let bodies = self.bodies.get_or_insert_default();
+        bodies.bytes += message.payload().len();
+        bodies.waiting.push_back((self.bytes.len(), message));
+    }
+
+    /// Notes bytes of an answer that were appended.
+    pub(crate) fn note_answer(&mut self, len: usize) {
+        self.answers += len;
+    }
+
+    /// Whether the client leaves too many answers unread.
+    pub(crate) fn is_choked(&self) -> bool {
+        self.answers > Self::MAX_ANSWERS
+    }
+
+    /// Notes that the first `count` pending bytes are on their way.
+    pub(crate) fn advance(&mut self, count: usize) {
+        self.answers = self.answers.saturating_sub(count);
+        match &mut self.bodies {
+            Some(bodies) if bodies.is_next(self.written) => {
+                bodies.advance(count);
+                if bodies.waiting.is_empty() {
+                    self.bodies = None;
+                }
+            }
+            _ => self.written += count,
+        }
+        debug_assert!(self.written <= self.bytes.len());
+        if self.written == self.bytes.len() && self.bodies.is_none() {
+            self.written = 0;
+            self.bytes.clear();
+            self.answers = 0;
+            if self.bytes.capacity() > Self::KEEP {
+                self.bytes = Vec::new();
+            }
+        }
+    }
+
+    /// Whether more messages may be appended; beyond that they wait in the queue.
+    pub(crate) fn has_room(&self) -> bool {
+        let bodies = self.bodies.as_ref().map_or(0, |bodies| bodies.bytes);
+        self.bytes.len() - self.written + bodies < Limits::OUTBOX_HIGH
+    }
+}
+
+impl Bodies {
+    /// Whether the first one stands at this byte.
+    fn is_next(&self, written: usize) -> bool {
+        self.waiting.front().is_some_and(|(at, _)| *at == written)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.written += count;
+        if let Some((_, body)) = self.waiting.front()
+            && self.written >= body.payload().len()
+        {
+            self.bytes -= body.payload().len();
+            self.written = 0;
+            self.waiting.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use mqtt::{Properties, QoS};
+
+    use super::super::message::{Account, Passing};
+    use super::*;
+
+    fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
+        let mut drained = Vec::new();
+        while !outbox.pending().is_empty() {
+            let count = outbox.pending().len().min(step);
+            drained.extend_from_slice(&outbox.pending()[..count]);
+            outbox.advance(count);
+        }
+        drained
+    }
+
+    #[test]
+    fn an_outbox_keeps_what_is_not_written_and_gives_memory_back() {
+        let mut outbox = Outbox::default();
+        outbox.append().extend_from_slice(&[7; 100_000]);
+        assert!(!outbox.has_room());
+        outbox.advance(60_000);
+        assert!(outbox.has_room());
+        outbox.append().extend_from_slice(b"end");
+        assert_eq!(outbox.pending().len(), 40_003);
+        assert!(outbox.pending().ends_with(b"\x07end"));
+        outbox.advance(40_003);
+        assert_eq!(outbox.pending(), b"");
+        assert_eq!(outbox.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn bodies_stand_where_they_were_appended() {
+        let account = Account::default();
+        let body = |byte: u8, len| {
+            let passing = Passing {
+                topic: "t",
+                payload: &vec![byte; len],
+                properties: Properties::EMPTY,
+                qos: QoS::AtMostOnce,
+                retain: false,
+                lifetime: None,
+            };
+            Message::store(&passing, Instant::now(), &account)
+        };
+        for step in [1, 3, 7, 1000] {
+            let mut outbox = Outbox::default();
+            let mut expected = Vec::new();
+            for round in 0..20_u8 {
+                outbox.append().extend_from_slice(&[round; 5]);
+                expected.extend_from_slice(&[round; 5]);
+                outbox.append_body(body(round + 100, 11));
+                expected.extend_from_slice(&[round + 100; 11]);
+                // Some is written in between.
+                let count = outbox.pending().len().min(2);
+                assert_eq!(outbox.pending()[..count], expected[..count]);
+                outbox.advance(count);
+                expected.drain(..count);
+            }
+            outbox.append().extend_from_slice(b"end");
+            expected.extend_from_slice(b"end");
+            assert_eq!(drain(&mut outbox, step), expected);
+            assert_eq!(account.bytes(), 0);
+            assert!(outbox.bodies.is_none());
+            assert!(outbox.has_room());
+        }
+    }
+
+    #[test]
+    fn answers_that_are_not_read_choke() {
+        let mut outbox = Outbox::default();
+        outbox.append().extend_from_slice(&[0; 40_000]);
+        outbox.note_answer(40_000);
+        assert!(outbox.is_choked());
+        outbox.advance(10_000);
+        assert!(!outbox.is_choked());
+    }
+}
