@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test fuzz lint audit setup package packages simulator clean distclean
+.PHONY: help run test bench fuzz lint audit setup package packages simulator clean distclean
 
 ifneq ($(words $(CURDIR)),1)
 $(error the path of this directory must not contain spaces)
@@ -22,6 +22,12 @@ PACKAGE = $(TARGET_DIR)/packages/mqtt_broker.$(PLATFORM).tgz
 SIMULATOR := $(TARGET_DIR)/debug/simulator
 VENV := $(TARGET_DIR)/venv
 
+# make bench: which scenarios, all if none is named, how often each, and another broker's command (bench/src/candidate.rs).
+SCENARIO ?=
+ROUNDS ?= 3
+AGAINST ?=
+BENCH_ARGS ?=
+
 # make fuzz: which target, all if none is named, and for how long each.
 TARGET ?=
 SECONDS ?= 60
@@ -32,6 +38,8 @@ help:
 	@echo 'make test                    everything that is tested, the linters included'
 	@echo 'make package PLATFORM=v3     target/packages/mqtt_broker.v3.tgz for upload; also: $(filter-out v3,$(ROUTERS)) host'
 	@echo 'make packages                the packages of all routers'
+	@echo 'make bench                   the broker beside Mosquitto: speed, memory, what is lost; some fifteen minutes'
+	@echo '                             (SCENARIO=pairs,queue, ROUNDS=$(ROUNDS), AGAINST=COMMAND choose)'
 	@echo 'make fuzz                    the parsers of packets, topics, settings and forms, a minute each (needs cargo-fuzz;'
 	@echo '                             TARGET=packet, SECONDS=$(SECONDS) choose one and its time)'
 	@echo 'make lint                    format, clippy, and what else is installed of cargo-deny and shellcheck'
@@ -86,6 +94,13 @@ test: setup
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/requirements.txt
 	PACKAGE_HOST=$(TARGET_DIR)/packages/mqtt_broker.host.tgz PACKAGE_V3=$(TARGET_DIR)/packages/mqtt_broker.v3.tgz \
 		SIMULATOR=$(SIMULATOR) $(VENV)/bin/python3 -m pytest tests $(PYTEST_ARGS)
+
+# Our broker as its package for this machine holds it.
+bench:
+	@$(MAKE) --no-print-directory package PLATFORM=host
+	@cargo build --quiet --release --locked --package bench
+	@$(TARGET_DIR)/release/bench --ours $(TARGET_DIR)/$(RUST_TARGET)/release/mqtt_broker --known bench/instructions.txt \
+		--rounds '$(ROUNDS)' --scenario '$(SCENARIO)' --against '$(AGAINST)' $(BENCH_ARGS)
 
 fuzz:
 	@python3 crates/fuzz.py --seconds $(SECONDS) $(TARGET)

@@ -1,0 +1,636 @@
+//! The load: publishers and subscribers in one thread on bare epoll, each written once a turn, every arrival checked.
+
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use mqtt::{Packet, PacketIdentifier, QoS, frame};
+use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+
+use crate::arrivals::{Arrivals, Fault};
+use crate::failure::{Failure, Result};
+use crate::histogram::Histogram;
+use crate::machine;
+use crate::pace::Pace;
+use crate::payload::{Block, Pattern, SLOTS, identifier};
+use crate::process::Processes;
+use crate::wire::Wire;
+
+/// How the publishers go about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Plan {
+    pub(crate) qos: QoS,
+    /// Bytes of a payload.
+    pub(crate) payload: usize,
+    /// How many messages a publisher may be ahead of the slowest of its subscribers; none: it does not look at them.
+    pub(crate) window: Option<u64>,
+    /// How many it sends at least in one write.
+    pub(crate) batch: u64,
+    /// How many may be without their last acknowledgement.
+    pub(crate) in_flight: u64,
+    /// Messages per second of all publishers, instead of as many as go.
+    pub(crate) rate: Option<u64>,
+    /// How many each publisher sends in all, instead of going on for a time.
+    pub(crate) count: Option<u64>,
+    pub(crate) warm_up: Duration,
+    pub(crate) measure: Duration,
+    /// How long nothing may happen before the run counts as over.
+    pub(crate) patience: Duration,
+}
+
+impl Plan {
+    pub(crate) const DEFAULT: Plan = Plan {
+        qos: QoS::AtMostOnce,
+        payload: 100,
+        window: Some(100),
+        batch: 8,
+        in_flight: 20,
+        rate: None,
+        count: None,
+        warm_up: Duration::from_millis(300),
+        measure: Duration::from_millis(1000),
+        patience: Duration::from_secs(8),
+    };
+}
+
+/// What a run has shown.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    /// Messages delivered to all subscribers while it was measured, or acknowledged where there are none.
+    pub(crate) messages: u64,
+    pub(crate) time: Duration,
+    /// The broker's processor time.
+    pub(crate) broker: Duration,
+    /// The generator's.
+    pub(crate) generator: Duration,
+    /// Nanoseconds from the time of sending, or from the time when it was due.
+    pub(crate) latency: Histogram,
+    /// Messages sent to each subscriber in all, and how many of these never came.
+    pub(crate) expected: u64,
+    pub(crate) lost: u64,
+}
+
+impl Outcome {
+    /// Processor time per message in microseconds.
+    pub(crate) fn cost(&self) -> f64 {
+        self.broker.as_secs_f64() * 1e6 / self.messages.max(1) as f64
+    }
+
+    pub(crate) fn rate(&self) -> f64 {
+        self.messages as f64 / self.time.as_secs_f64()
+    }
+
+    /// How busy each was, of 1.
+    pub(crate) fn shares(&self) -> (f64, f64) {
+        let share = |used: Duration| used.as_secs_f64() / self.time.as_secs_f64();
+        (share(self.broker), share(self.generator))
+    }
+
+    /// A latency in microseconds.
+    pub(crate) fn latency(&self, part: f64) -> f64 {
+        self.latency.percentile(part).unwrap_or_default() as f64 / 1000.0
+    }
+}
+
+#[derive(Debug)]
+struct Publisher {
+    wire: Wire,
+    topic: String,
+    block: Block,
+    /// Messages that were sent, that have a PUBREC, and whose delivery is complete.
+    sent: u64,
+    received: u64,
+    complete: u64,
+    /// What of `block` is to be written yet.
+    pending: Range<usize>,
+    /// The socket is full.
+    blocked: bool,
+    subscribers: Range<usize>,
+    /// What the slowest of its subscribers had when that was last looked at.
+    delivered: u64,
+    /// When its next message is due.
+    due: u64,
+}
+
+/// How a subscriber reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Whatever there is.
+    Eager,
+    /// Some kilobytes every so often.
+    Slow(Duration),
+    /// Never.
+    Stalled,
+}
+
+#[derive(Debug)]
+struct Subscriber {
+    wire: Wire,
+    arrivals: Arrivals,
+    reading: Reading,
+    /// When a slow one reads next.
+    read_at: u64,
+    blocked: bool,
+}
+
+/// Bytes that a slow reader reads at a time.
+const SIP: usize = 4096;
+/// The token of a subscriber is its number and this bit.
+const SUBSCRIBER: u64 = 1 << 32;
+
+/// Everybody, connected and subscribed.
+pub(crate) struct Load<'a> {
+    plan: Plan,
+    pattern: &'a Pattern,
+    publishers: Vec<Publisher>,
+    subscribers: Vec<Subscriber>,
+    epoll: OwnedFd,
+    events: Vec<Event>,
+    pace: Option<Pace>,
+    /// Messages delivered, or acknowledged where there are no subscribers.
+    messages: u64,
+    latency: Histogram,
+    /// Whether latencies count.
+    measuring: bool,
+}
+
+impl<'a> Load<'a> {
+    pub(crate) fn new(plan: Plan, pattern: &'a Pattern) -> Result<Self> {
+        Ok(Load {
+            plan,
+            pattern,
+            publishers: Vec::new(),
+            subscribers: Vec::new(),
+            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            events: Vec::with_capacity(256),
+            pace: None,
+            messages: 0,
+            latency: Histogram::new(),
+            measuring: false,
+        })
+    }
+
+    /// Adds a publisher whose messages go to these subscribers.
+    pub(crate) fn publish(
+        &mut self,
+        mut wire: Wire,
+        topic: &str,
+        subscribers: Range<usize>,
+    ) -> Result<()> {
+        let number = self.publishers.len() as u32;
+        wire.set_nonblocking()?;
+        let token = EventData::new_u64(u64::from(number));
+        epoll::add(&self.epoll, &wire, token, EventFlags::IN)?;
+        self.publishers.push(Publisher {
+            wire,
+            topic: topic.into(),
+            block: Block::new(
+                self.pattern,
+                number,
+                topic,
+                self.plan.qos,
+                self.plan.payload,
+            )?,
+            sent: 0,
+            received: 0,
+            complete: 0,
+            pending: 0..0,
+            blocked: false,
+            subscribers,
+            delivered: 0,
+            due: 0,
+        });
+        Ok(())
+    }
+
+    /// Adds a subscriber that has subscribed to the topics of these publishers.
+    pub(crate) fn subscribe(
+        &mut self,
+        mut wire: Wire,
+        publishers: &Range<usize>,
+        reading: Reading,
+    ) -> Result<()> {
+        wire.set_nonblocking()?;
+        if reading == Reading::Eager {
+            let token = EventData::new_u64(self.subscribers.len() as u64 | SUBSCRIBER);
+            epoll::add(&self.epoll, &wire, token, EventFlags::IN)?;
+        }
+        self.subscribers.push(Subscriber {
+            wire,
+            arrivals: Arrivals::new(publishers),
+            reading,
+            read_at: 0,
+            blocked: false,
+        });
+        Ok(())
+    }
+
+    /// Runs the plan to its end. A doubled, reordered, changed or foreign message is a failure; lost ones are counted.
+    pub(crate) fn run(&mut self, broker: &Processes) -> Result<Outcome> {
+        let mut buffer = vec![0; 128 * 1024];
+        let start = machine::now();
+        if let Some(rate) = self.plan.rate {
+            let pace = Pace::new(start, rate, self.publishers.len());
+            for (number, publisher) in self.publishers.iter_mut().enumerate() {
+                publisher.due = pace.due(number, 0);
+            }
+            self.pace = Some(pace);
+        }
+        let begin = start + self.plan.warm_up.as_nanos() as u64;
+        let end = begin + self.plan.measure.as_nanos() as u64;
+        let mut started = None;
+        let mut outcome = None;
+        if self.plan.count.is_some() {
+            started = Some(self.sample(broker)?);
+            self.measuring = true;
+        }
+        let (mut progress, mut progress_at) = (0, start);
+        loop {
+            let now = machine::now();
+            if self.plan.count.is_none() {
+                if started.is_none() && now >= begin {
+                    started = Some(self.sample(broker)?);
+                    self.measuring = true;
+                }
+                if outcome.is_none()
+                    && now >= end
+                    && let Some(started) = started
+                {
+                    outcome = Some((started, self.sample(broker)?));
+                    self.measuring = false;
+                }
+            }
+            let publishing = outcome.is_none();
+            let mut busy = self.pace.is_some() && publishing;
+            for number in 0..self.publishers.len() {
+                busy |= self.fill(number, now, publishing)?;
+            }
+            self.sip(now, &mut buffer)?;
+            if self.is_complete(publishing) {
+                break;
+            }
+            let done = self.messages + self.publishers.iter().map(|one| one.sent).sum::<u64>();
+            if done != progress {
+                (progress, progress_at) = (done, now);
+            } else if now.saturating_sub(progress_at) > self.plan.patience.as_nanos() as u64 {
+                break;
+            }
+            let timeout = if busy {
+                Duration::ZERO
+            } else {
+                Duration::from_millis(5)
+            };
+            self.turn(timeout, &mut buffer)?;
+        }
+        let (from, to) = match (outcome, started) {
+            (Some(outcome), _) => outcome,
+            (None, Some(started)) => (started, self.sample(broker)?),
+            (None, None) => return Err("nothing moves".into()),
+        };
+        Ok(self.outcome(from, to))
+    }
+
+    fn outcome(&self, from: Sample, to: Sample) -> Outcome {
+        let live = || {
+            let is_live = |one: &&Subscriber| one.reading == Reading::Eager;
+            self.subscribers.iter().filter(is_live)
+        };
+        let sent = |number: usize| self.publishers[number].sent;
+        Outcome {
+            messages: to.messages - from.messages,
+            time: Duration::from_nanos(to.at - from.at),
+            broker: to.broker - from.broker,
+            generator: to.generator - from.generator,
+            latency: self.latency.clone(),
+            expected: live()
+                .map(|one| one.arrivals.publishers().map(sent).sum::<u64>())
+                .sum(),
+            lost: live().map(|one| one.arrivals.missing(sent)).sum(),
+        }
+    }
+
+    fn sample(&self, broker: &Processes) -> Result<Sample> {
+        Ok(Sample {
+            broker: broker.cpu()?,
+            generator: machine::own_cpu(),
+            messages: self.messages,
+            at: machine::now(),
+        })
+    }
+
+    /// Whether everything that was to be sent has come.
+    fn is_complete(&self, publishing: bool) -> bool {
+        if publishing && self.plan.count.is_none() {
+            return false;
+        }
+        let qos = self.plan.qos;
+        self.publishers.iter().all(|one| {
+            (!publishing || Some(one.sent) == self.plan.count)
+                && one.pending.is_empty()
+                && (qos == QoS::AtMostOnce || one.complete == one.sent)
+        }) && self.subscribers.iter().all(|one| {
+            one.reading != Reading::Eager
+                || one
+                    .arrivals
+                    .publishers()
+                    .all(|number| one.arrivals.next(number) == self.publishers[number].sent)
+        })
+    }
+
+    /// Sends what a publisher may send now, in one write. Returns whether it could go on at once.
+    fn fill(&mut self, number: usize, now: u64, publishing: bool) -> Result<bool> {
+        let plan = &self.plan;
+        let publisher = &mut self.publishers[number];
+        if publisher.blocked || !publisher.flush(&self.epoll, number as u64)? || !publishing {
+            return Ok(false);
+        }
+        let mut allowed = plan.count.map_or(u64::MAX, |count| count - publisher.sent);
+        let batch = plan.batch.min(allowed);
+        if plan.qos > QoS::AtMostOnce {
+            allowed = allowed.min(plan.in_flight - (publisher.sent - publisher.complete));
+        }
+        if let Some(window) = plan.window
+            && allowed >= batch
+        {
+            if publisher.sent + batch > publisher.delivered + window {
+                let subscribers = &self.subscribers[publisher.subscribers.clone()];
+                let delivered = subscribers
+                    .iter()
+                    .filter(|one| one.reading == Reading::Eager)
+                    .map(|one| one.arrivals.next(number));
+                publisher.delivered = delivered.min().unwrap_or(publisher.complete);
+            }
+            allowed = allowed.min((publisher.delivered + window).saturating_sub(publisher.sent));
+        }
+        if allowed < batch || allowed == 0 {
+            return Ok(false);
+        }
+        let first = publisher.sent;
+        let mut count = allowed.min(SLOTS - first % SLOTS);
+        match self.pace {
+            None => (0..count).for_each(|next| publisher.block.stamp(first + next, now)),
+            Some(pace) => {
+                let mut due = 0;
+                while due < count && publisher.due <= now {
+                    publisher.block.stamp(first + due, publisher.due);
+                    due += 1;
+                    publisher.due = pace.due(number, first + due);
+                }
+                count = due;
+            }
+        }
+        if count == 0 {
+            return Ok(false);
+        }
+        publisher.sent += count;
+        publisher.pending = publisher.block.range(first, count);
+        let written = publisher.flush(&self.epoll, number as u64)?;
+        Ok(written && allowed > count)
+    }
+
+    /// Waits for events and does what they ask for.
+    fn turn(&mut self, timeout: Duration, buffer: &mut [u8]) -> Result<()> {
+        let timeout = Timespec {
+            tv_sec: 0,
+            tv_nsec: timeout.subsec_nanos().into(),
+        };
+        let mut events = std::mem::take(&mut self.events);
+        events.clear();
+        let spare = rustix::buffer::spare_capacity(&mut events);
+        epoll::wait(&self.epoll, spare, Some(&timeout))?;
+        for event in events.drain(..) {
+            let token = event.data.u64();
+            let number = (token & (SUBSCRIBER - 1)) as usize;
+            // Copied out: the struct is packed.
+            let flags = event.flags;
+            let writable = flags.contains(EventFlags::OUT);
+            if token & SUBSCRIBER == 0 {
+                if writable {
+                    let data = EventData::new_u64(token);
+                    self.publishers[number].blocked = false;
+                    let wire = &self.publishers[number].wire;
+                    epoll::modify(&self.epoll, wire, data, EventFlags::IN)?;
+                }
+                self.hear(number, buffer)?;
+            } else {
+                if writable {
+                    self.subscribers[number].blocked = false;
+                    let wire = &self.subscribers[number].wire;
+                    let data = EventData::new_u64(token);
+                    epoll::modify(&self.epoll, wire, data, EventFlags::IN)?;
+                }
+                self.take(number, buffer)?;
+            }
+        }
+        self.events = events;
+        Ok(())
+    }
+
+    /// Reads the answers to a publisher. They come in the order of its messages [MQTT-4.6.0-2] to [MQTT-4.6.0-4].
+    fn hear(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
+        let counts = self.subscribers.is_empty();
+        let Publisher {
+            wire,
+            sent,
+            received,
+            complete,
+            ..
+        } = &mut self.publishers[number];
+        let before = *complete;
+        let mut releases = Vec::new();
+        wire.read(buffer, |input| {
+            let Some(frame) = frame(input, u32::MAX)? else {
+                return Ok(0);
+            };
+            let Some(packet) = input.get(..frame.total_len) else {
+                return Ok(0);
+            };
+            // PUBACK, PUBREC and PUBCOMP.
+            let (0x40 | 0x50 | 0x70, &[high, low]) =
+                (frame.first_byte, &packet[frame.header_len..])
+            else {
+                return Err("a publisher was sent something else than acknowledgements".into());
+            };
+            let found = u16::from_be_bytes([high, low]);
+            let is_rec = frame.first_byte == 0x50;
+            let expected = if is_rec {
+                &mut *received
+            } else {
+                &mut *complete
+            };
+            if *expected >= *sent || found != identifier(*expected).get() {
+                return Err("an acknowledgement out of order".into());
+            }
+            *expected += 1;
+            if is_rec {
+                releases.push(found);
+            }
+            Ok(frame.total_len)
+        })?;
+        for identifier in releases.into_iter().filter_map(PacketIdentifier::new) {
+            wire.acknowledge(Packet::PubRel, identifier)?;
+        }
+        if counts {
+            self.messages += *complete - before;
+        }
+        Ok(())
+    }
+
+    /// Reads what has come to a subscriber, checks it, and acknowledges it in one write.
+    fn take(&mut self, number: usize, buffer: &mut [u8]) -> Result<()> {
+        let Load {
+            plan,
+            pattern,
+            publishers,
+            subscribers,
+            messages,
+            latency,
+            measuring,
+            ..
+        } = self;
+        let Subscriber { wire, arrivals, .. } = &mut subscribers[number];
+        let now = machine::now();
+        let mut answers = std::mem::take(&mut wire.out);
+        wire.read(buffer, |input| {
+            let Some(frame) = frame(input, u32::MAX)? else {
+                return Ok(0);
+            };
+            let Some(packet) = input.get(..frame.total_len) else {
+                return Ok(0);
+            };
+            let body = &packet[frame.header_len..];
+            if frame.first_byte == 0x62 {
+                answers.extend_from_slice(&[0x70, 2]);
+                answers.extend_from_slice(body);
+                return Ok(frame.total_len);
+            }
+            let arrival = Arrival::read(frame.first_byte, body)
+                .ok_or("a subscriber was sent something else than messages")?;
+            if arrival.qos != plan.qos as u8 {
+                return Err("a message of another QoS".into());
+            }
+            let stamp = pattern
+                .read(arrival.payload, plan.payload)
+                .ok_or("a message was changed")?;
+            let publisher = publishers.get(stamp.publisher as usize);
+            if publisher.is_none_or(|publisher| publisher.topic.as_bytes() != arrival.topic) {
+                return Err("a message under another topic".into());
+            }
+            if let Err(fault) = arrivals.take(stamp.publisher, stamp.number) {
+                return Err(words(fault, stamp.publisher, stamp.number));
+            }
+            *messages += 1;
+            if *measuring {
+                latency.add(now.saturating_sub(stamp.time));
+            }
+            match arrival.identifier {
+                None => {}
+                Some([high, low]) if arrival.qos == 1 => {
+                    answers.extend_from_slice(&[0x40, 2, high, low]);
+                }
+                Some([high, low]) => answers.extend_from_slice(&[0x50, 2, high, low]),
+            }
+            Ok(frame.total_len)
+        })?;
+        wire.out = answers;
+        let subscriber = &mut self.subscribers[number];
+        if !subscriber.blocked && !subscriber.wire.flush()? && subscriber.reading == Reading::Eager
+        {
+            subscriber.blocked = true;
+            let flags = EventFlags::IN | EventFlags::OUT;
+            let data = EventData::new_u64(number as u64 | SUBSCRIBER);
+            epoll::modify(&self.epoll, &subscriber.wire, data, flags)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the slow readers read.
+    fn sip(&mut self, now: u64, buffer: &mut [u8]) -> Result<()> {
+        for number in 0..self.subscribers.len() {
+            let subscriber = &mut self.subscribers[number];
+            if let Reading::Slow(every) = subscriber.reading
+                && subscriber.read_at <= now
+            {
+                subscriber.read_at = now + every.as_nanos() as u64;
+                let (messages, measuring) = (self.messages, self.measuring);
+                // Only those who are fast count.
+                self.measuring = false;
+                self.take(number, &mut buffer[..SIP])?;
+                (self.messages, self.measuring) = (messages, measuring);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a run was at some time.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    broker: Duration,
+    generator: Duration,
+    messages: u64,
+    at: u64,
+}
+
+impl Publisher {
+    /// Writes what waits, as far as there is room. Returns whether all of it went.
+    fn flush(&mut self, epoll: &OwnedFd, token: u64) -> Result<bool> {
+        if !self.pending.is_empty() {
+            let bytes = &self.block.bytes()[self.pending.clone()];
+            self.pending.start += self.wire.write(bytes)?;
+        }
+        // A packet that is half written is ended first.
+        let written = self.pending.is_empty() && self.wire.flush()?;
+        if !written {
+            self.blocked = true;
+            let flags = EventFlags::IN | EventFlags::OUT;
+            epoll::modify(epoll, &self.wire, EventData::new_u64(token), flags)?;
+        }
+        Ok(written)
+    }
+}
+
+/// A PUBLISH as far as it is looked at.
+struct Arrival<'a> {
+    qos: u8,
+    topic: &'a [u8],
+    identifier: Option<[u8; 2]>,
+    payload: &'a [u8],
+}
+
+impl<'a> Arrival<'a> {
+    /// Nothing if it is no PUBLISH, or one with DUP or RETAIN, which nobody has asked for.
+    #[inline]
+    fn read(first_byte: u8, body: &'a [u8]) -> Option<Arrival<'a>> {
+        let qos = match first_byte {
+            0x30 => 0,
+            0x32 => 1,
+            0x34 => 2,
+            _ => return None,
+        };
+        let (len, rest) = body.split_first_chunk()?;
+        let (topic, rest) = rest.split_at_checked(u16::from_be_bytes(*len).into())?;
+        let (identifier, payload) = match qos {
+            0 => (None, rest),
+            _ => rest
+                .split_first_chunk()
+                .map(|(identifier, rest)| (Some(*identifier), rest))?,
+        };
+        Some(Arrival {
+            qos,
+            topic,
+            identifier,
+            payload,
+        })
+    }
+}
+
+fn words(fault: Fault, publisher: u32, number: u64) -> Failure {
+    let words = match fault {
+        Fault::Doubled => "came twice",
+        Fault::Reordered => "came after a later one",
+        Fault::Stranger => "came to someone who has not subscribed to it",
+    };
+    format!("message {number} of publisher {publisher} {words}").into()
+}
