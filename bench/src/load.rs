@@ -8,6 +8,10 @@ use mqtt::{Packet, PacketIdentifier, QoS, frame};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+
 use crate::arrivals::{Arrivals, Fault};
 use crate::failure::{Failure, Result};
 use crate::histogram::Histogram;
@@ -138,6 +142,10 @@ struct Subscriber {
 const SIP: usize = 4096;
 /// The token of a subscriber is its number and this bit.
 const SUBSCRIBER: u64 = 1 << 32;
+/// The token of the timer.
+const TIMER: u64 = u64::MAX;
+/// Nanoseconds that a turn waits at most; epoll counts in milliseconds, so messages that are due have a timer.
+const PATIENCE: u64 = 5_000_000;
 
 /// Everybody, connected and subscribed.
 pub(crate) struct Load<'a> {
@@ -146,6 +154,7 @@ pub(crate) struct Load<'a> {
     publishers: Vec<Publisher>,
     subscribers: Vec<Subscriber>,
     epoll: OwnedFd,
+    timer: OwnedFd,
     events: Vec<Event>,
     pace: Option<Pace>,
     /// Messages delivered, or acknowledged where there are no subscribers.
@@ -157,12 +166,19 @@ pub(crate) struct Load<'a> {
 
 impl<'a> Load<'a> {
     pub(crate) fn new(plan: Plan, pattern: &'a Pattern) -> Result<Self> {
+        let epoll = epoll::create(CreateFlags::CLOEXEC)?;
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK,
+        )?;
+        epoll::add(&epoll, &timer, EventData::new_u64(TIMER), EventFlags::IN)?;
         Ok(Load {
             plan,
             pattern,
             publishers: Vec::new(),
             subscribers: Vec::new(),
-            epoll: epoll::create(CreateFlags::CLOEXEC)?,
+            epoll,
+            timer,
             events: Vec::with_capacity(256),
             pace: None,
             messages: 0,
@@ -262,7 +278,7 @@ impl<'a> Load<'a> {
                 }
             }
             let publishing = outcome.is_none();
-            let mut busy = self.pace.is_some() && publishing;
+            let mut busy = false;
             for number in 0..self.publishers.len() {
                 busy |= self.fill(number, now, publishing)?;
             }
@@ -276,11 +292,10 @@ impl<'a> Load<'a> {
             } else if now.saturating_sub(progress_at) > self.plan.patience.as_nanos() as u64 {
                 break;
             }
-            let timeout = if busy {
-                Duration::ZERO
-            } else {
-                Duration::from_millis(5)
-            };
+            if self.pace.is_some() && publishing {
+                self.set_timer()?;
+            }
+            let timeout = if busy { 0 } else { PATIENCE };
             self.turn(timeout, &mut buffer)?;
         }
         let (from, to) = match (outcome, started) {
@@ -289,6 +304,23 @@ impl<'a> Load<'a> {
             (None, None) => return Err("nothing moves".into()),
         };
         Ok(self.outcome(from, to))
+    }
+
+    /// Sets the timer to when the next message is due.
+    fn set_timer(&self) -> Result<()> {
+        // One that is behind waits for room, not for its time.
+        let now = machine::now();
+        let due = self.publishers.iter().map(|one| one.due);
+        let next = due.filter(|&due| due > now).min().unwrap_or(now + PATIENCE);
+        let time = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec {
+                tv_sec: (next / 1_000_000_000) as i64,
+                tv_nsec: (next % 1_000_000_000) as _,
+            },
+        };
+        timerfd_settime(&self.timer, TimerfdTimerFlags::ABSTIME, &time)?;
+        Ok(())
     }
 
     fn outcome(&self, from: Sample, to: Sample) -> Outcome {
@@ -377,7 +409,8 @@ impl<'a> Load<'a> {
                     due += 1;
                     publisher.due = pace.due(number, first + due);
                 }
-                count = due;
+                // Whatever is left is not due yet.
+                (count, allowed) = (due, due);
             }
         }
         if count == 0 {
@@ -390,10 +423,10 @@ impl<'a> Load<'a> {
     }
 
     /// Waits for events and does what they ask for.
-    fn turn(&mut self, timeout: Duration, buffer: &mut [u8]) -> Result<()> {
+    fn turn(&mut self, timeout: u64, buffer: &mut [u8]) -> Result<()> {
         let timeout = Timespec {
             tv_sec: 0,
-            tv_nsec: timeout.subsec_nanos().into(),
+            tv_nsec: timeout as _,
         };
         let mut events = std::mem::take(&mut self.events);
         events.clear();
@@ -401,6 +434,9 @@ impl<'a> Load<'a> {
         epoll::wait(&self.epoll, spare, Some(&timeout))?;
         for event in events.drain(..) {
             let token = event.data.u64();
+            if token == TIMER {
+                continue; // set anew before the next turn
+            }
             let number = (token & (SUBSCRIBER - 1)) as usize;
             // Copied out: the struct is packed.
             let flags = event.flags;

@@ -10,7 +10,7 @@ mod table;
 
 use crate::candidate::{Candidate, Demand, Running};
 use crate::failure::Result;
-use crate::machine::Cores;
+use crate::machine::{self, Cores};
 use crate::payload::Pattern;
 use crate::secret::Secrets;
 use crate::wire::Address;
@@ -99,6 +99,23 @@ impl Scenario {
 
     /// Measures one broker once.
     pub(crate) fn run(&self, place: &Place, candidate: &Candidate) -> Result<Vec<Figure>> {
+        let realtime = self.is_paced() && machine::set_realtime(true);
+        let figures = self.measure(place, candidate);
+        if realtime {
+            machine::set_realtime(false);
+        }
+        figures
+    }
+
+    fn is_paced(&self) -> bool {
+        match self.work {
+            Work::Stream(stream) => stream.plan.rate.is_some(),
+            Work::Overload(overload) => overload.is_paced(),
+            _ => false,
+        }
+    }
+
+    fn measure(&self, place: &Place, candidate: &Candidate) -> Result<Vec<Figure>> {
         let demand = self.demand();
         let running = place.start(candidate, demand)?;
         let address = place.address(&running, demand);

@@ -72,6 +72,10 @@ impl Overload {
         }
     }
 
+    pub(super) fn is_paced(&self) -> bool {
+        self.plan.rate.is_some()
+    }
+
     pub(super) fn run(
         self,
         place: &Place,
@@ -87,7 +91,7 @@ impl Overload {
         }
         let outcome = load.run(&processes)?;
         let lost = 100.0 * outcome.lost as f64 / outcome.expected.max(1) as f64;
-        let paced = self.plan.rate.is_some();
+        let paced = self.is_paced();
         let mut found = vec![
             (figure::LOST, lost),
             (figure::PEAK, megabytes(processes.memory()?.peak)),

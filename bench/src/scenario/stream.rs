@@ -107,9 +107,9 @@ impl Stream {
         }
     }
 
-    /// One message at a time.
+    /// One message at a time, of each of ten publishers.
     pub(crate) const fn single(qos: QoS) -> Stream {
-        let mut stream = Stream::new(Shape::Pairs(1), qos, 1);
+        let mut stream = Stream::new(Shape::Pairs(10), qos, 1);
         stream.plan.batch = 1;
         stream.plan.in_flight = 1;
         stream

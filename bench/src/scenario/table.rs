@@ -149,13 +149,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     ),
     stream(
         "single_q0",
-        "one message at a time, QoS 0, 100 B",
+        "10 publishers, one message of each at a time, each to a subscriber of its own, QoS 0, 100 B",
         Stream::single(Q0),
         &[(COST, Ratio(0.9))],
     ),
     stream(
         "single_q1",
-        "one message at a time, QoS 1, 100 B",
+        "10 publishers, one message of each at a time, each to a subscriber of its own, QoS 1, 100 B",
         Stream::single(Q1),
         &[(COST, Ratio(0.58))],
     ),
