@@ -26,8 +26,10 @@ pub(crate) struct Candidate {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Demand {
     pub(crate) transport: Transport,
-    /// The limits that it comes with; otherwise none that can be switched off.
+    /// The limits that it comes with; otherwise none of queues and the like.
     pub(crate) default_limits: bool,
+    /// No limit of messages in flight either, which is 20 by default.
+    pub(crate) wide: bool,
 }
 
 /// What a command may name in braces.
@@ -226,6 +228,9 @@ fn settings_text(port: u16, demand: Demand, secrets: &Secrets) -> Result<String>
         line("MAX_MEMORY", &u32::MAX.to_string());
         line("MAX_RETAINED_BYTES", &u32::MAX.to_string());
     }
+    if demand.wide {
+        line("MAX_INFLIGHT", "0");
+    }
     match demand.transport {
         Transport::Plain => {}
         Transport::Certificate => {
@@ -256,6 +261,9 @@ fn mosquitto_text(
     );
     if !demand.default_limits {
         text.push_str("max_queued_messages 0\n");
+    }
+    if demand.wide {
+        text.push_str("max_inflight_messages 0\n");
     }
     let file = |name: &str, content: &[u8]| -> Result<String> {
         let path = directory.join(name);
@@ -315,6 +323,7 @@ mod tests {
         let demand = Demand {
             transport: Transport::Certificate,
             default_limits: true,
+            wide: true,
         };
         let text = settings_text(1883, demand, &secrets).unwrap();
         assert!(

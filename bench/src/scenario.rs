@@ -53,6 +53,8 @@ pub(crate) enum Work {
     Retained,
     /// A hundred thousand messages for a client that is away.
     Queue,
+    /// The same, and no limit of messages in flight.
+    WideQueue,
     /// The same messages for many clients that are away.
     References,
     /// Readers that are slow or have stalled, and floods.
@@ -87,7 +89,11 @@ impl Scenario {
         match self.work {
             Work::Stream(stream) => Demand {
                 transport: stream.transport,
-                default_limits: false,
+                ..Demand::default()
+            },
+            Work::WideQueue => Demand {
+                wide: true,
+                ..Demand::default()
             },
             Work::Overload(_) => Demand {
                 default_limits: true,
@@ -124,7 +130,7 @@ impl Scenario {
             Work::Connections => connections::run(&running, address),
             Work::Filters => filters::run(place, &running, address),
             Work::Retained => retained::run(place, &running, address),
-            Work::Queue => queue::run(place, &running, address, queue::ONE),
+            Work::Queue | Work::WideQueue => queue::run(place, &running, address, queue::ONE),
             Work::References => queue::run(place, &running, address, queue::MANY),
             Work::Overload(overload) => overload.run(place, &running, address),
         }

@@ -228,6 +228,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         &[(QUEUED, Most(300.0)), (DRAIN_COST, Most(1.0))],
     ),
     other(
+        "queue_wide",
+        "the same, with as many in flight at a time as there are Packet Identifiers",
+        Work::WideQueue,
+        &[(DRAIN_COST, Most(1.0))],
+    ),
+    other(
         "references",
         "10 messages of QoS 1, 100 B, for 5,000 clients that are away, and their return",
         Work::References,
