@@ -137,6 +137,29 @@ def test_another_name_ends_those_of_the_old_one(program, ca, level):
             new.connect()
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_certificates_of_clients_on_and_off(certified, ca, level):
+    """With the rest of the settings as it was: who shows the right one comes in from then on, and nobody else; after
+    that, everyone again."""
+    one, two = (context(ca, ca.sign(name)) for name in ("one", "two"))
+    with Secure(certified.port, one, level) as asked_for_nothing:
+        asked_for_nothing.connect()
+        certified.configure(**BY_NAME)
+        packet = asked_for_nothing.expect_closed()
+        assert level != MQTT_5 or packet.reason in (ADMINISTRATIVE_ACTION, 0x87)
+    with Secure(certified.port, one, level) as named:
+        named.connect().rest()
+        with Secure(certified.port, two, level) as other:
+            other.send_connect()
+            other.expect_refused(5, 0x87)
+        with pytest.raises((ssl.SSLError, OSError, AssertionError)), Secure(certified.port, context(ca), level) as unnamed:
+            unnamed.connect()
+        certified.configure(AUTHENTICATION="none")
+        named.rest()
+    with Secure(certified.port, context(ca), level) as anyone:
+        anyone.connect().rest()
+
+
 def test_who_is_in_its_handshake_meanwhile(certified, ca):
     """It was begun with the old certificate and ends well."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

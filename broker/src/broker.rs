@@ -9,10 +9,11 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mqtt::ReasonCode;
-use settings::{Authentication, Settings, Tls};
+use settings::Settings;
 use smol::LocalExecutor;
 use tls::ServerTls;
 
+use crate::certificates;
 use crate::connection::{self, Connection};
 use crate::engine::{Access, ConnectionKey, Engine, Limits};
 use crate::handshake::{Caller, Failure, Handshakes, Outcome};
@@ -324,10 +325,10 @@ impl Broker {
         }
         syslog::set_level(settings.log_level);
         // Those who are connected keep what they have; tickets for resumption are worth nothing any more.
-        if before.tls != settings.tls {
+        if !certificates::is_same_server(&settings, &before) {
             self.tls.replace(tls);
         }
-        let keep = allows_connections_of(&settings, &before);
+        let keep = certificates::allows_connections_of(&settings, &before);
         let limits = Limits::new(&settings, memory_total());
         raise_descriptor_limit(limits.max_clients);
         self.listener.borrow_mut().apply(&settings, now);
@@ -350,21 +351,6 @@ impl Broker {
                 .borrow_mut()
                 .end_all(now, ReasonCode::ServerShuttingDown, reason);
         }
-    }
-}
-
-/// Whether connections that were made under the other settings may stay under these: not where they are protected in another
-/// way, or were let in by a key or a CA that is no longer the one. A new certificate of the broker's ends nobody.
-fn allows_connections_of(settings: &Settings, before: &Settings) -> bool {
-    match (&settings.tls, &before.tls) {
-        (Tls::Certificate { ca, .. }, Tls::Certificate { ca: old, .. }) => {
-            let by_certificate = matches!(
-                settings.authentication,
-                Authentication::CertificateCn { .. }
-            );
-            !by_certificate || ca == old
-        }
-        (new, old) => new == old,
     }
 }
 

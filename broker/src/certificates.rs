@@ -63,11 +63,33 @@ fn material(settings: &Settings) -> Material<'_> {
             ca: ca.as_bytes(),
             certificate: certificate.as_bytes(),
             private_key: private_key.as_bytes(),
-            ask_client: matches!(
-                settings.authentication,
-                Authentication::CertificateCn { .. }
-            ),
+            ask_client: asks_clients(settings),
         },
+    }
+}
+
+/// Whether clients must show a certificate of the CA.
+fn asks_clients(settings: &Settings) -> bool {
+    matches!(
+        settings.authentication,
+        Authentication::CertificateCn { .. }
+    )
+}
+
+/// Whether what [`server`] makes of both is the same.
+pub(crate) fn is_same_server(one: &Settings, other: &Settings) -> bool {
+    one.tls == other.tls && asks_clients(one) == asks_clients(other)
+}
+
+/// Whether connections that were made under the settings before may stay under these: not where they are protected in
+/// another way, or were let in by a key or a CA that is no longer the one. A new certificate of the broker's ends nobody;
+/// whether a client's name is still the right one, the engine knows.
+pub(crate) fn allows_connections_of(settings: &Settings, before: &Settings) -> bool {
+    match (&settings.tls, &before.tls) {
+        (Tls::Certificate { ca, .. }, Tls::Certificate { ca: old, .. }) => {
+            !asks_clients(settings) || ca == old
+        }
+        (new, old) => new == old,
     }
 }
 
