@@ -3,6 +3,7 @@
 import os
 import socket
 import ssl
+import threading
 import time
 from contextlib import ExitStack
 
@@ -68,6 +69,34 @@ def test_silent_strangers_keep_nobody_out(program, settings, said):
         assert descriptors(broker) - descriptors_before <= STRANGERS + 8
         strangers.close()
         until(lambda: descriptors(broker) <= descriptors_before, "they are forgotten")
+
+
+def test_strangers_who_trickle_keep_nobody_out(program, settings):
+    """A byte now and then is no progress."""
+    text, over = hello(), threading.Event()
+    with Broker(program, **settings) as broker, ExitStack() as opened:
+        strangers = [opened.enter_context(Connection(broker.port, text[:1])) for _ in range(STRANGERS)]
+
+        def trickle():
+            for byte in text[1:100]:
+                for stranger in strangers:
+                    stranger.try_to_send(bytes([byte]))
+                if over.wait(0.2):
+                    return
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        try:
+            for _ in range(3):
+                start = time.monotonic()
+                with newcomer(broker) as client:
+                    client.connect().rest()
+                waited = time.monotonic() - start
+                print(f"waited {waited:.3f} s")
+                assert waited < 2.5, f"a client was kept out for {waited:.1f} s"
+        finally:
+            over.set()
+            thread.join()
 
 
 def test_drop_by_drop(program, certificates):

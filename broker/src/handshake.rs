@@ -106,17 +106,17 @@ impl Handshakes {
 
 /// A handshake under way.
 struct Active {
-    /// When the client was last heard of.
-    heard: Rc<Cell<Heard>>,
+    answer: Rc<Cell<Awaited>>,
     /// Dropped when it has to make room.
     stay: Option<channel::Sender<()>>,
 }
 
-/// What is known of a client's side.
+/// What the broker waits for: the client's next message, whole. Bytes that come one by one do not make it wait less.
 #[derive(Clone, Copy)]
-struct Heard {
-    at: Instant,
-    anything: bool,
+struct Awaited {
+    since: Instant,
+    /// Something has come from this client.
+    begun: bool,
 }
 
 async fn serve(jobs: &Receiver<Job>, mail: &mailbox::Sender) {
@@ -129,19 +129,19 @@ async fn serve(jobs: &Receiver<Job>, mail: &mailbox::Sender) {
                 make_room(&active, &freed).await;
             }
             while freed.try_recv().is_ok() {}
-            let heard = Rc::new(Cell::new(Heard {
-                at: Instant::now(),
-                anything: false,
+            let answer = Rc::new(Cell::new(Awaited {
+                since: Instant::now(),
+                begun: false,
             }));
             let (stay, stays) = channel::bounded(1);
             let place = active.borrow_mut().insert(Active {
-                heard: Rc::clone(&heard),
+                answer: Rc::clone(&answer),
                 stay: Some(stay),
             });
             let (active, done, mail) = (Rc::clone(&active), done.clone(), mail.clone());
             let shake = async move {
                 let caller = job.caller;
-                let outcome = shake(job, heard, stays).await;
+                let outcome = shake(job, answer, stays).await;
                 active.borrow_mut().try_remove(place);
                 // Nobody may be waiting for a place.
                 let _ = done.try_send(());
@@ -155,15 +155,15 @@ async fn serve(jobs: &Receiver<Job>, mail: &mailbox::Sender) {
     executor.run(take_in).await;
 }
 
-/// Waits until a handshake has ended, or ends the one whose client has been silent for longer than is fair.
+/// Waits until a handshake has ended, or ends the one whose client has kept the broker waiting for longer than is fair.
 async fn make_room(active: &RefCell<Slab<Active>>, freed: &Receiver<()>) {
-    let idlest = active
+    let slowest = active
         .borrow()
         .iter()
         .filter(|(_, one)| one.stay.is_some())
-        .map(|(place, one)| (one.heard.get().at, place))
+        .map(|(place, one)| (one.answer.get().since, place))
         .min();
-    let fair = idlest.map(|(heard, place)| (PATIENCE.saturating_sub(heard.elapsed()), place));
+    let fair = slowest.map(|(since, place)| (PATIENCE.saturating_sub(since.elapsed()), place));
     let fair = match fair {
         Some((fair, place)) if fair.is_zero() => {
             // Its task sees it, says why and gives the place back: nobody else may, for the next one has the same number.
@@ -187,7 +187,7 @@ async fn make_room(active: &RefCell<Slab<Active>>, freed: &Receiver<()>) {
 }
 
 /// One handshake. Nothing comes of it if nobody wants to know.
-async fn shake(job: Job, heard: Rc<Cell<Heard>>, stays: Receiver<()>) -> Option<Outcome> {
+async fn shake(job: Job, answer: Rc<Cell<Awaited>>, stays: Receiver<()>) -> Option<Outcome> {
     let refused = |reason: String| Some(Err(Failure::Refused(reason, None)));
     let socket = match Async::new(job.socket) {
         Ok(socket) => socket,
@@ -195,7 +195,7 @@ async fn shake(job: Job, heard: Rc<Cell<Heard>>, stays: Receiver<()>) -> Option<
     };
     let socket = Watched {
         socket,
-        heard: Rc::clone(&heard),
+        answer: Rc::clone(&answer),
     };
     let accept = async { Some(job.tls.accept(socket).await) };
     let unwanted = async {
@@ -219,16 +219,16 @@ async fn shake(job: Job, heard: Rc<Cell<Heard>>, stays: Receiver<()>) -> Option<
                 .map_err(|error| Failure::Refused(error.to_string(), None)),
         ),
         Some(Err(refused)) => Some(Err(match refused.reason {
-            Refusal::Closed if !heard.get().anything => Failure::Left,
+            Refusal::Closed if !answer.get().begun => Failure::Left,
             reason => Failure::Refused(reason.to_string(), refused.socket.socket.into_inner().ok()),
         })),
     }
 }
 
-/// A socket that notes when its peer was last heard of.
+/// A socket that notes since when its peer is to answer.
 struct Watched {
     socket: Async<TcpStream>,
-    heard: Rc<Cell<Heard>>,
+    answer: Rc<Cell<Awaited>>,
 }
 
 impl AsyncRead for Watched {
@@ -239,10 +239,8 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<usize>> {
         let result = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if let Poll::Ready(Ok(1..)) = result {
-            self.heard.set(Heard {
-                at: Instant::now(),
-                anything: true,
-            });
+            let since = self.answer.get().since;
+            self.answer.set(Awaited { since, begun: true });
         }
         result
     }
@@ -254,7 +252,12 @@ impl AsyncWrite for Watched {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let result = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(1..)) = result {
+            let since = Instant::now();
+            self.answer.set(Awaited { since, begun: true });
+        }
+        result
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
