@@ -24,8 +24,9 @@ pub(crate) enum Failure {
 
 /// The content type of a record with a handshake message (RFC 8446 5.1), with which every connection begins.
 const HANDSHAKE_RECORD: u8 = 22;
-/// Where a ClientHello has its version, if it stands whole in the first record (RFC 8446 5.1, 4, 4.1.2).
+/// Where a ClientHello has its version (RFC 8446 4, 4.1.2), and the shortest length of a record that reaches so far.
 const HELLO_VERSION: std::ops::Range<usize> = 9..11;
+const HELLO_VERSION_RECORD: u16 = 6;
 /// Where it has the length of its session identifier, and the shortest length of a record that reaches so far.
 const SESSION_ID: usize = 43;
 const SESSION_ID_RECORD: u16 = 39;
@@ -106,7 +107,14 @@ fn wrong_beginning(bytes: &[u8]) -> Option<Failure> {
         return Some(Failure::NotTls(first));
     }
     let version = bytes.get(HELLO_VERSION)?;
-    (version < &TLS_1_2[..]).then_some(Failure::TooOld)
+    let is_there = record_length(bytes)? >= HELLO_VERSION_RECORD;
+    (is_there && version < &TLS_1_2[..]).then_some(Failure::TooOld)
+}
+
+/// Of the first record, if so much of it is there.
+fn record_length(bytes: &[u8]) -> Option<u16> {
+    let length = bytes.get(RECORD_LENGTH)?;
+    Some(u16::from_be_bytes([length[0], length[1]]))
 }
 
 /// Whether the first message, of which so much is there, has a session identifier. None until that is there.
@@ -116,8 +124,7 @@ fn wrong_beginning(bytes: &[u8]) -> Option<Failure> {
 /// the connection off when it gets the 32 of rustls' tickets. (One that was built to have an identifier is not told apart.) A first
 /// record too short to tell counts as none.
 pub(crate) fn has_session_id(bytes: &[u8]) -> Option<bool> {
-    let length = bytes.get(RECORD_LENGTH)?;
-    if u16::from_be_bytes([length[0], length[1]]) < SESSION_ID_RECORD {
+    if record_length(bytes)? < SESSION_ID_RECORD {
         return Some(false);
     }
     bytes.get(SESSION_ID).map(|&length| length > 0)
@@ -162,5 +169,26 @@ mod tests {
         assert_eq!(has_session_id(&hello(39, 1)), Some(true));
         assert_eq!(has_session_id(&hello(38, 1)), Some(false));
         assert_eq!(has_session_id(&[22, 3, 1, 0, 4]), Some(false));
+    }
+
+    /// The beginning of a ClientHello with this version, in records of so many bytes.
+    fn hello(version: [u8; 2], record: u8) -> Vec<u8> {
+        let hello = [1, 0, 1, 0, version[0], version[1], 7, 7, 7, 7];
+        let records = hello.chunks(record.into());
+        let with_header = |content: &[u8]| [&[22, 3, 1, 0, content.len() as u8], content].concat();
+        records.flat_map(with_header).collect()
+    }
+
+    #[test]
+    fn an_old_version_is_found_in_the_first_record_alone() {
+        for record in 1..=10 {
+            assert!(wrong_beginning(&hello([3, 3], record)).is_none());
+            let old = wrong_beginning(&hello([3, 2], record));
+            assert_eq!(matches!(old, Some(Failure::TooOld)), record >= 6);
+        }
+        assert!(matches!(
+            wrong_beginning(b"\x10\x0c"),
+            Some(Failure::NotTls(0x10))
+        ));
     }
 }
