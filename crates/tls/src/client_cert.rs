@@ -28,6 +28,8 @@ pub(crate) struct Authorities {
 
 /// RSA from 2048 bits on, no SHA-1: OpenSSL's own default since 3.2.
 const SECURITY_LEVEL: i32 = 2;
+/// Certificates that a client may send, its own included.
+pub(crate) const MOST_SENT: usize = 10;
 
 impl Authorities {
     /// Any of the certificates is trusted to have signed a client's, a root or not.
@@ -45,11 +47,15 @@ impl Authorities {
         Ok(Authorities { store })
     }
 
-    /// Judges a client's certificates, its own first, by this moment's clock.
+    /// Judges a client's certificates, its own first, by this moment's clock. Only to read the hundreds that fit into a
+    /// message of TLS would take as long as tens of handshakes, and anyone may send them.
     pub(crate) fn judge(
         &self,
         certificates: &[CertificateDer<'_>],
     ) -> Result<(), CertificateRefusal> {
+        if certificates.len() > MOST_SENT {
+            return Err(CertificateRefusal::TooMany(certificates.len()));
+        }
         let result = self.verify(certificates);
         clear_errors();
         result.unwrap_or_else(|error| Err(CertificateRefusal::Other(error.to_string())))

@@ -5,6 +5,8 @@ use std::io;
 
 use openssl::asn1::Asn1Time;
 
+use crate::client_cert::MOST_SENT;
+
 /// Why a client was not let in. Its text says what is wrong and, where it can be told, what to do; the client's own words
 /// in it are escaped.
 #[derive(Debug)]
@@ -60,6 +62,8 @@ pub enum CertificateRefusal {
     Weak,
     /// It is no certificate at all.
     Malformed,
+    /// So many certificates were sent, its own included, that they are not looked at.
+    TooMany(usize),
     /// The client does not hold its private key.
     Signature,
     /// Something else, in OpenSSL's words.
@@ -129,6 +133,10 @@ impl fmt::Display for CertificateRefusal {
                 "its certificate is too weak: RSA below 2048 bits, or signed with SHA-1 or MD5",
             ),
             CertificateRefusal::Malformed => f.write_str("its certificate is damaged"),
+            CertificateRefusal::TooMany(number) => write!(
+                f,
+                "it sent {number} certificates, of which no more than {MOST_SENT} may lead from its own to the CA"
+            ),
             CertificateRefusal::Signature => {
                 f.write_str("its certificate is another's: it does not hold the private key")
             }

@@ -30,17 +30,24 @@ fn manual_files() -> tempfile::TempDir {
 fn shown(ca: &Identity, chain: &[&Identity]) -> Outcome {
     let broker = Recipe::new("broker").signed_by(ca);
     let tls = certificate(&ca.pem(), &broker.pem(), &broker.key_pem(), true);
-    let certificates: Vec<u8> = chain.iter().flat_map(|one| one.pem()).collect();
+    let others: Vec<u8> = chain[1..].iter().flat_map(|one| one.pem()).collect();
     let files = directory(&[
-        ("client.crt", &certificates),
+        ("client.crt", &chain[0].pem()),
         ("client.key", &chain[0].key_pem()),
+        ("others.crt", &others),
     ]);
+    let with_others = match chain.len() {
+        1 => "",
+        _ => "-cert_chain others.crt",
+    };
     let server = Server::start(tls, 1);
     // Whether TLS 1.3's client hears of it differs; what the server says does not.
     s_client(
         files.path(),
         server.port,
-        "-quiet -cipher DEFAULT:@SECLEVEL=0 -cert client.crt -key client.key -cert_chain client.crt",
+        &format!(
+            "-quiet -cipher DEFAULT:@SECLEVEL=0 -cert client.crt -key client.key {with_others}"
+        ),
     );
     server.outcome()
 }
@@ -261,6 +268,25 @@ fn client_certificates_are_judged() {
         .digest(MessageDigest::sha1())
         .signed_by(&ca);
     assert!(reason(shown(&ca, &[&sha1])).contains("too weak"));
+}
+
+#[test]
+fn a_client_may_not_send_certificates_without_end() {
+    let ca = Recipe::ca("ca").self_signed();
+    let mut chain = vec![ca.clone()];
+    for number in 1..=9 {
+        let next = Recipe::ca(&format!("{number}")).signed_by(&chain[0]);
+        chain.insert(0, next);
+    }
+    let leaf = Recipe::new("leaf").signed_by(&chain[0]);
+    // From the leaf to the CA's own signature on the last one.
+    let mut sent: Vec<&Identity> = vec![&leaf];
+    sent.extend(&chain[..9]);
+    let served = shown(&ca, &sent).unwrap();
+    assert_eq!(served.common_name.as_deref(), Some("leaf"));
+    sent.push(&ca);
+    let text = shown(&ca, &sent).unwrap_err();
+    assert!(text.starts_with("it sent 11 certificates"), "{text}");
 }
 
 #[test]
