@@ -24,11 +24,11 @@ use crate::syslog::{self, always};
 
 /// Connections by the engine's keys.
 #[derive(Debug, Default)]
-pub(crate) struct Connections(Vec<Option<Box<Connection>>>);
+pub(crate) struct Connections(Vec<Option<Connection>>);
 
 impl Connections {
     pub(crate) fn get_mut(&mut self, key: ConnectionKey) -> Option<&mut Connection> {
-        self.0.get_mut(key as usize)?.as_deref_mut()
+        self.0.get_mut(key as usize)?.as_mut()
     }
 
     /// Ends a connection's socket; its task ends when it notices.
@@ -49,7 +49,7 @@ impl Connections {
         if self.0.len() <= index {
             self.0.resize_with(index + 1, || None);
         }
-        self.0[index] = Some(Box::new(connection));
+        self.0[index] = Some(connection);
     }
 }
 

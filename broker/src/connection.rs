@@ -121,9 +121,13 @@ impl Connection {
 /// How often a connection is written in one turn, while its queue refills the outbox: others wait for their turn.
 const WRITES_A_TURN: usize = 8;
 
-/// The task of one connection: ends with it.
-pub(crate) async fn serve(broker: Rc<Broker>, key: ConnectionKey, serial: u32) {
-    std::future::poll_fn(|cx| poll(&broker, key, serial, cx)).await;
+/// The task of one connection: ends with it. Not an `async fn`, which would hold what it captures twice.
+pub(crate) fn serve(
+    broker: Rc<Broker>,
+    key: ConnectionKey,
+    serial: u32,
+) -> impl Future<Output = ()> {
+    std::future::poll_fn(move |cx| poll(&broker, key, serial, cx))
 }
 
 fn poll(broker: &Broker, key: ConnectionKey, serial: u32, cx: &Context<'_>) -> Poll<()> {

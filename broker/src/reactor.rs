@@ -28,18 +28,18 @@ pub(crate) enum Direction {
     Write,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Side {
     ready: bool,
-    waker: Option<Waker>,
+    /// The task was told to wait for it.
+    awaited: bool,
 }
 
 impl Side {
-    fn set_ready(&mut self) {
+    /// Returns whether the task is to be woken.
+    fn set_ready(&mut self) -> bool {
         self.ready = true;
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+        std::mem::take(&mut self.awaited)
     }
 }
 
@@ -50,6 +50,8 @@ struct Source {
     hung_up: bool,
     read: Side,
     write: Side,
+    /// Of the task that asked last: one task waits for both directions.
+    waker: Option<Waker>,
 }
 
 struct Reactor {
@@ -104,13 +106,14 @@ pub(crate) fn register(fd: impl AsFd) -> io::Result<Token> {
         epoll::add(&reactor.epoll, fd, data, flags)?;
         let ready = || Side {
             ready: true,
-            waker: None,
+            awaited: false,
         };
         entry.insert(Source {
             generation,
             hung_up: false,
             read: ready(),
             write: ready(),
+            waker: None,
         });
         Ok(Token { slot, generation })
     })
@@ -130,7 +133,8 @@ pub(crate) fn deregister(token: Token, fd: impl AsFd) {
     });
 }
 
-/// Whether a call in this direction is worth trying; otherwise the task is woken once it is.
+/// Whether a call in this direction is worth trying; otherwise the task is woken once it is. Only one task asks for a
+/// descriptor.
 pub(crate) fn poll_ready(token: Token, direction: Direction, cx: &Context<'_>) -> Poll<()> {
     with(|reactor| {
         let Some(source) = reactor.source(token) else {
@@ -140,12 +144,10 @@ pub(crate) fn poll_ready(token: Token, direction: Direction, cx: &Context<'_>) -
         if side.ready {
             return Poll::Ready(());
         }
-        if !side
-            .waker
-            .as_ref()
-            .is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            side.waker = Some(cx.waker().clone());
+        side.awaited = true;
+        let known = source.waker.as_ref();
+        if !known.is_some_and(|waker| waker.will_wake(cx.waker())) {
+            source.waker = Some(cx.waker().clone());
         }
         Poll::Pending
     })
@@ -194,11 +196,15 @@ pub(crate) fn wait(timeout: Option<Duration>) -> io::Result<()> {
             let flags = event.flags;
             let over = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
             source.hung_up |= over;
+            let mut awaited = false;
             if over || flags.contains(EventFlags::IN) {
-                source.read.set_ready();
+                awaited |= source.read.set_ready();
             }
             if flags.intersects(EventFlags::OUT | EventFlags::HUP | EventFlags::ERR) {
-                source.write.set_ready();
+                awaited |= source.write.set_ready();
+            }
+            if let Some(waker) = source.waker.as_ref().filter(|_| awaited) {
+                waker.wake_by_ref();
             }
         }
         Ok(())

@@ -35,7 +35,9 @@ impl Engine {
         for (key, session) in &self.sessions {
             charged += session.check(&mut messages);
             let key = key as SessionKey;
-            deadlines.extend(session.deadline.map(|at| (at, Due::Session(key))));
+            let absence = session.absence.as_ref();
+            let at = absence.and_then(|absence| absence.deadline);
+            deadlines.extend(at.map(|at| (at, Due::Session(key))));
             self.check_session(key);
         }
         charged += self.subscriptions.check(|key| {
@@ -80,16 +82,18 @@ impl Engine {
         let session = &self.sessions[key as usize];
         let name = &session.client_identifier;
         assert_eq!(self.find_session(name), Some(key), "{name:?} is not found");
-        let at = [session.ends_at, session.will_at].into_iter().flatten();
-        assert_eq!(session.deadline, at.min(), "deadline of {name:?}");
         match session.connection {
             Some(connection) => {
                 let connection = self.connections.get(connection as usize);
                 let connection = connection.expect("the connection of a session is there");
                 assert_eq!(connection.session, Some(key), "{name:?} and its connection");
-                assert_eq!(session.deadline, None, "{name:?} is connected and ends");
+                let absence = &session.absence;
+                assert!(absence.is_none(), "{name:?} is connected and {absence:?}");
             }
             None => {
+                let absence = session.absence.as_ref().expect("an absence");
+                let at = [absence.ends_at, absence.will_at].into_iter().flatten();
+                assert_eq!(absence.deadline, at.min(), "deadline of {name:?}");
                 assert!(session.is_persistent(), "{name:?} has outlived its end");
                 assert_eq!(
                     session.window.sent(),
@@ -97,12 +101,12 @@ impl Engine {
                     "{name:?} is absent, but has been sent"
                 );
                 assert_eq!(
-                    session.ends_at.is_none(),
+                    absence.ends_at.is_none(),
                     session.expiry == u32::MAX,
                     "end of {name:?}"
                 );
                 assert!(
-                    session.will_at.is_none() || session.will.is_some(),
+                    absence.will_at.is_none() || session.will.is_some(),
                     "{name:?} is to publish a will that it has not"
                 );
             }

@@ -262,7 +262,7 @@ impl Engine {
             return (key, true);
         }
         self.make_room(now, address);
-        let session = Session::new(client_identifier, address, &self.account);
+        let session = Session::new(client_identifier, &self.account);
         let key = self.sessions.insert(session) as SessionKey;
         let (sessions, hasher) = (&self.sessions, &self.hasher);
         self.identifiers
@@ -288,11 +288,13 @@ impl Engine {
             let first = absent.min_by_key(|(_, session)| {
                 let holds_something =
                     !session.subscriptions.is_empty() || !session.queue.is_empty();
+                let absence = session.absence.as_deref();
+                let ends_at = absence.and_then(|absence| absence.ends_at);
                 (
                     holds_something,
-                    session.address != address,
-                    session.ends_at.is_none(),
-                    session.ends_at,
+                    absence.is_none_or(|absence| absence.address != address),
+                    ends_at.is_none(),
+                    ends_at,
                 )
             });
             let Some(key) = first.map(|(key, _)| key as SessionKey) else {
@@ -334,7 +336,7 @@ impl Engine {
         connection.phase = Phase::Connected;
         connection.promise = self.limits.promise();
         connection.session = Some(session_key);
-        connection.patience = Duration::from_millis(u64::from(keep_alive) * 1500);
+        connection.keep_alive = keep_alive;
         connection.sent_aliases = SentAliases::new(
             properties
                 .topic_alias_maximum()
@@ -344,7 +346,6 @@ impl Engine {
         let at = connection.silent_until();
         self.deadlines
             .set(Due::Connection(key), &mut connection.deadline, at);
-        let address = connection.address;
         self.clients += 1;
         self.stats.max_clients = self.stats.max_clients.max(self.clients);
 
@@ -378,16 +379,13 @@ impl Engine {
                 lifetime: lifetime.map(|seconds| Duration::from_secs(seconds.into())),
             })
         });
+        self.come_back(session_key); // [MQTT-3.1.3-9]
         let session = &mut self.sessions[session_key as usize];
         session.connection = Some(key);
-        session.address = address;
         session.expiry = self.limits.session_expiry(expiry);
-        session.ends_at = None;
-        session.will_at = None; // [MQTT-3.1.3-9]
         session.will = will;
         let window = properties.receive_maximum().unwrap_or(u16::MAX);
         session.window.resume(self.limits.max_inflight.min(window));
-        self.set_session_deadline(session_key);
         self.note_arrival(now, session_key);
         keep_alive
     }

@@ -53,8 +53,8 @@ pub(crate) struct Connection {
     /// Whether it is on the list of those to be written this turn.
     pub(crate) dirty: bool,
     pub(crate) last_received: Instant,
-    /// One and a half times Keep Alive, zero for none [MQTT-3.1.2-22].
-    pub(crate) patience: Duration,
+    /// Keep Alive in seconds, 0 for none (section 3.1.2.10).
+    pub(crate) keep_alive: u16,
     /// What `deadlines` holds for this connection.
     pub(crate) deadline: Option<Instant>,
     /// The client's Maximum Packet Size [MQTT-3.1.2-24].
@@ -67,9 +67,9 @@ pub(crate) struct Connection {
     pub(crate) sent_aliases: SentAliases,
     pub(crate) promise: Promise,
     /// Bytes of a packet that has not come whole yet, as far as they were noted.
-    pub(crate) incomplete: usize,
+    pub(crate) incomplete: u32,
     /// Bytes that came after the end.
-    pub(crate) wasted: usize,
+    pub(crate) wasted: u32,
     /// Until when this publisher is not held again, since it has waited in vain.
     pub(crate) excused_until: Option<Instant>,
     /// Aliases and incomplete packets.
@@ -108,7 +108,7 @@ impl Connection {
             outbox: Outbox::default(),
             dirty: false,
             last_received: now,
-            patience: Duration::ZERO,
+            keep_alive: 0,
             deadline: None,
             max_packet_size: u32::MAX,
             problem_information: false,
@@ -126,8 +126,15 @@ impl Connection {
         }
     }
 
+    /// How long the client may be silent: one and a half times Keep Alive [MQTT-3.1.2-22].
+    pub(crate) fn patience(&self) -> Option<Duration> {
+        let patience = Duration::from_millis(u64::from(self.keep_alive) * 1500);
+        (!patience.is_zero()).then_some(patience)
+    }
+
     /// When the client must have been heard of next.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
-        (!self.patience.is_zero()).then(|| self.last_received + self.patience)
+        self.patience()
+            .map(|patience| self.last_received + patience)
     }
 }

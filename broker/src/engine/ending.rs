@@ -10,14 +10,16 @@ use super::aliases::SentAliases;
 use super::connection::{ConnectionKey, Identity, Phase};
 use super::deadlines::Due;
 use super::message::Passing;
-use super::session::SessionKey;
+use super::session::{Absence, SessionKey};
 use super::{End, Engine, connect};
 
 impl Engine {
     /// Notes bytes that came after the end; nobody listens to them for ever.
     pub(super) fn waste(&mut self, key: ConnectionKey, len: usize) {
         let connection = &mut self.connections[key as usize];
-        connection.wasted += len;
+        connection.wasted = connection
+            .wasted
+            .saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         if connection.wasted > Self::WASTE_ALLOWED {
             connection.phase = Phase::Dead;
             self.touch(key);
@@ -25,7 +27,7 @@ impl Engine {
     }
 
     /// Enough for what a client had sent before it could know of the end.
-    const WASTE_ALLOWED: usize = 256 * 1024;
+    const WASTE_ALLOWED: u32 = 256 * 1024;
 
     pub(super) fn is_connecting(&self, identity: Identity) -> bool {
         let connection = self.connections.get(identity.key as usize);
@@ -153,7 +155,9 @@ impl Engine {
 
     /// Parts a session from its connection and says so in the log.
     pub(super) fn detach(&mut self, now: Instant, key: ConnectionKey, end: &End) {
-        let Some(session_key) = self.connections[key as usize].session.take() else {
+        let connection = &mut self.connections[key as usize];
+        let address = connection.address;
+        let Some(session_key) = connection.session.take() else {
             return;
         };
         self.clients -= 1;
@@ -177,12 +181,18 @@ impl Engine {
         self.pass_on_queued(now, session_key);
         let session = &mut self.sessions[session_key as usize];
         session.window.part();
-        session.ends_at = match session.expiry {
+        let ends_at = match session.expiry {
             u32::MAX => None,
             seconds => Some(now + Duration::from_secs(seconds.into())),
         };
-        session.will_at = session.will.as_ref().map(|will| now + will.delay);
-        if session.will_at == Some(now) {
+        let will_at = session.will.as_ref().map(|will| now + will.delay);
+        session.absence = Some(Box::new(Absence {
+            address,
+            ends_at,
+            will_at,
+            deadline: None,
+        }));
+        if will_at == Some(now) {
             self.publish_will(now, session_key);
         }
         self.set_session_deadline(session_key);
@@ -191,8 +201,7 @@ impl Engine {
     /// The Session ends: its Will Message is published, its subscriptions and messages go [MQTT-4.1.0-2].
     pub(super) fn end_session(&mut self, now: Instant, key: SessionKey) {
         self.publish_will(now, key);
-        let slot = &mut self.sessions[key as usize].deadline;
-        self.deadlines.set(Due::Session(key), slot, None);
+        self.come_back(key);
         let session = &mut self.sessions[key as usize];
         for node in std::mem::take(&mut session.subscriptions) {
             self.subscriptions.remove_session(node, key);
@@ -213,7 +222,9 @@ impl Engine {
     /// Publishes the Will Message, once [MQTT-3.1.2-10].
     pub(super) fn publish_will(&mut self, now: Instant, key: SessionKey) {
         let session = &mut self.sessions[key as usize];
-        session.will_at = None;
+        if let Some(absence) = &mut session.absence {
+            absence.will_at = None;
+        }
         // A will on a topic of the broker's own is dropped, as a message would be.
         if let Some(will) = session.will.take()
             && connect::may_publish_to(will.message.topic())
@@ -231,14 +242,24 @@ impl Engine {
         }
     }
 
-    pub(super) fn set_session_deadline(&mut self, key: SessionKey) {
-        let session = &mut self.sessions[key as usize];
-        let at = [session.ends_at, session.will_at]
-            .into_iter()
-            .flatten()
-            .min();
-        self.deadlines
-            .set(Due::Session(key), &mut session.deadline, at);
+    /// Notes when something is to happen to the Session of an absent client.
+    fn set_session_deadline(&mut self, key: SessionKey) {
+        if let Some(absence) = &mut self.sessions[key as usize].absence {
+            let at = [absence.ends_at, absence.will_at]
+                .into_iter()
+                .flatten()
+                .min();
+            self.deadlines
+                .set(Due::Session(key), &mut absence.deadline, at);
+        }
+    }
+
+    /// Nothing happens to a Session any more for want of its client.
+    pub(super) fn come_back(&mut self, key: SessionKey) {
+        if let Some(mut absence) = self.sessions[key as usize].absence.take() {
+            self.deadlines
+                .set(Due::Session(key), &mut absence.deadline, None);
+        }
     }
 
     /// The socket of a connection is gone; `reason` says how, should the engine not know better.
@@ -277,14 +298,18 @@ impl Engine {
                 Due::Connection(key) => self.expire_connection(now, key),
                 Due::Session(key) => {
                     let session = &mut self.sessions[key as usize];
-                    session.deadline = None;
-                    if session.ends_at.is_some_and(|at| at <= now) {
+                    let Some(absence) = &mut session.absence else {
+                        continue;
+                    };
+                    absence.deadline = None;
+                    let (ends_at, will_at) = (absence.ends_at, absence.will_at);
+                    if ends_at.is_some_and(|at| at <= now) {
                         log::info!("session of client {:?} expired", session.client_identifier);
                         self.stats.sessions_expired += 1;
                         self.end_session(now, key);
                         continue;
                     }
-                    if session.will_at.is_some_and(|at| at <= now) {
+                    if will_at.is_some_and(|at| at <= now) {
                         self.publish_will(now, key);
                     }
                     self.set_session_deadline(key);

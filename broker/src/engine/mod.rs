@@ -285,12 +285,12 @@ impl Engine {
         let has_memory = self.has_connection_memory();
         let connection = &mut self.connections[key as usize];
         if len == 0 {
-            connection
-                .charge
-                .remove(std::mem::take(&mut connection.incomplete));
-        } else if len >= connection.incomplete + 1000 {
-            connection.charge.add(len - connection.incomplete);
-            connection.incomplete = len;
+            let noted = std::mem::take(&mut connection.incomplete);
+            connection.charge.remove(noted as usize);
+        } else if len >= connection.incomplete as usize + 1000 {
+            connection.charge.add(len - connection.incomplete as usize);
+            // No packet has more bytes than a u32 tells.
+            connection.incomplete = len as u32;
             connection.last_received = now;
             if !has_memory && len > Self::INCOMPLETE_ALLOWED {
                 return Err(End::told(

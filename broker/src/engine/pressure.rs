@@ -47,11 +47,9 @@ impl Engine {
             let awaited = self.identity(subscriber);
             let connection = &mut self.connections[publisher as usize];
             if connection.held_by.is_empty() {
-                let patience = match connection.patience {
-                    Duration::ZERO => PATIENCE,
-                    // Patience is one and a half times Keep Alive.
-                    patience => PATIENCE.min(patience / 4),
-                };
+                // Less than half of Keep Alive, which is two thirds of it.
+                let part = connection.patience().map(|patience| patience / 4);
+                let patience = part.map_or(PATIENCE, |part| PATIENCE.min(part));
                 let slot = &mut connection.deadline;
                 self.deadlines
                     .set(Due::Connection(publisher), slot, Some(now + patience));

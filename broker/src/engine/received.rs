@@ -1,16 +1,21 @@
 //! The Packet Identifiers of QoS 2 messages that were received and not yet released.
 
 use mqtt::PacketIdentifier;
+use thin_vec::ThinVec;
 
 /// A set of Packet Identifiers: a list while there are few, else a bit for each there can be. 8 KiB at most.
 #[derive(Debug)]
 pub(crate) enum Received {
     /// In order of value.
-    Few(Vec<PacketIdentifier>),
-    Many {
-        bits: Box<[u32; WORDS]>,
-        count: usize,
-    },
+    Few(ThinVec<PacketIdentifier>),
+    Many(Box<Bits>),
+}
+
+/// A bit for each identifier that there can be.
+#[derive(Debug)]
+pub(crate) struct Bits {
+    words: [u32; WORDS],
+    count: usize,
 }
 
 /// So many are a list.
@@ -19,7 +24,7 @@ const WORDS: usize = (u16::MAX as usize + 1) / u32::BITS as usize;
 
 impl Default for Received {
     fn default() -> Self {
-        Received::Few(Vec::new())
+        Received::Few(ThinVec::new())
     }
 }
 
@@ -28,7 +33,7 @@ impl Received {
     pub(crate) fn len(&self) -> usize {
         match self {
             Received::Few(list) => list.len(),
-            Received::Many { count, .. } => *count,
+            Received::Many(bits) => bits.count,
         }
     }
 
@@ -36,10 +41,7 @@ impl Received {
     pub(crate) fn contains(&self, identifier: PacketIdentifier) -> bool {
         match self {
             Received::Few(list) => list.binary_search(&identifier).is_ok(),
-            Received::Many { bits, .. } => {
-                let (word, bit) = place(identifier);
-                bits[word] & bit != 0
-            }
+            Received::Many(bits) => bits.contains(identifier),
         }
     }
 
@@ -53,22 +55,19 @@ impl Received {
                     true
                 }
                 Err(_) => {
-                    let mut bits = Box::new([0; WORDS]);
-                    for (word, bit) in list.iter().copied().map(place) {
-                        bits[word] |= bit;
+                    let mut bits = Box::new(Bits {
+                        words: [0; WORDS],
+                        count: 0,
+                    });
+                    for &one in &*list {
+                        bits.insert(one);
                     }
-                    let count = list.len();
-                    *self = Received::Many { bits, count };
-                    self.insert(identifier)
+                    let is_new = bits.insert(identifier);
+                    *self = Received::Many(bits);
+                    is_new
                 }
             },
-            Received::Many { bits, count } => {
-                let (word, bit) = place(identifier);
-                let new = bits[word] & bit == 0;
-                bits[word] |= bit;
-                *count += usize::from(new);
-                new
-            }
+            Received::Many(bits) => bits.insert(identifier),
         }
     }
 
@@ -82,18 +81,35 @@ impl Received {
                 }
                 Err(_) => false,
             },
-            Received::Many { bits, count } => {
-                let (word, bit) = place(identifier);
-                let was_there = bits[word] & bit != 0;
-                bits[word] &= !bit;
-                *count -= usize::from(was_there);
-                was_there
-            }
+            Received::Many(bits) => bits.remove(identifier),
         };
         if was_there && self.len() == 0 {
             // Memory goes back after a peak.
             *self = Received::default();
         }
+        was_there
+    }
+}
+
+impl Bits {
+    fn contains(&self, identifier: PacketIdentifier) -> bool {
+        let (word, bit) = place(identifier);
+        self.words[word] & bit != 0
+    }
+
+    fn insert(&mut self, identifier: PacketIdentifier) -> bool {
+        let is_new = !self.contains(identifier);
+        let (word, bit) = place(identifier);
+        self.words[word] |= bit;
+        self.count += usize::from(is_new);
+        is_new
+    }
+
+    fn remove(&mut self, identifier: PacketIdentifier) -> bool {
+        let was_there = self.contains(identifier);
+        let (word, bit) = place(identifier);
+        self.words[word] &= !bit;
+        self.count -= usize::from(was_there);
         was_there
     }
 }

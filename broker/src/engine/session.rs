@@ -28,6 +28,19 @@ pub(crate) struct Will {
     pub(crate) lifetime: Option<Duration>,
 }
 
+/// What is to happen while a client is away.
+#[derive(Debug)]
+pub(crate) struct Absence {
+    /// Where the client was.
+    pub(crate) address: IpAddr,
+    /// When the Session ends.
+    pub(crate) ends_at: Option<Instant>,
+    /// When the Will Message is due.
+    pub(crate) will_at: Option<Instant>,
+    /// What `deadlines` holds for this Session.
+    pub(crate) deadline: Option<Instant>,
+}
+
 /// The Session State of one Client Identifier.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -35,12 +48,8 @@ pub(crate) struct Session {
     pub(crate) connection: Option<ConnectionKey>,
     /// Session Expiry Interval in seconds; `u32::MAX` never ends [MQTT 5.0, 3.1.2.11.2].
     pub(crate) expiry: u32,
-    /// When the Session ends, while there is no connection.
-    pub(crate) ends_at: Option<Instant>,
-    /// When the Will Message is due, while there is no connection.
-    pub(crate) will_at: Option<Instant>,
-    /// What `deadlines` holds for this Session.
-    pub(crate) deadline: Option<Instant>,
+    /// While there is no connection.
+    pub(crate) absence: Option<Box<Absence>>,
     pub(crate) will: Option<Box<Will>>,
     pub(crate) subscriptions: ThinVec<NodeKey>,
     /// How many of them are below `$SYS`.
@@ -53,8 +62,6 @@ pub(crate) struct Session {
     pub(crate) dropped: u64,
     /// Which PUBLISH this Session was last matched for, and where it stands among the targets.
     pub(crate) matched: (u64, u32),
-    /// Where its client was last.
-    pub(crate) address: IpAddr,
     /// What it holds beside messages.
     #[cfg_attr(
         not(test),
@@ -64,16 +71,14 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(client_identifier: &str, address: IpAddr, account: &Account) -> Self {
+    pub(crate) fn new(client_identifier: &str, account: &Account) -> Self {
         let mut charge = account.open();
         charge.add(size_of::<Session>() + client_identifier.len());
         Session {
             client_identifier: client_identifier.into(),
             connection: None,
             expiry: 0,
-            ends_at: None,
-            will_at: None,
-            deadline: None,
+            absence: None,
             will: None,
             subscriptions: ThinVec::new(),
             sys_subscriptions: 0,
@@ -82,7 +87,6 @@ impl Session {
             queue: Queue::default(),
             dropped: 0,
             matched: (0, 0),
-            address,
             charge,
         }
     }

@@ -32,7 +32,7 @@ pub(crate) struct InFlight {
 pub(crate) struct Window {
     messages: VecDeque<InFlight>,
     /// How many at the front were sent on this connection; the rest wait to be sent again.
-    sent: usize,
+    sent: u16,
     /// How many may be in flight: the lower of our own limit and the client's Receive Maximum.
     limit: u16,
     last_identifier: u16,
@@ -72,7 +72,7 @@ impl Window {
 
     /// Whether another PUBLISH may be sent now [MQTT-4.9.0-2]: what waits to be sent again comes before it.
     pub(crate) fn has_room(&self) -> bool {
-        self.messages.len() < usize::from(self.limit) && self.sent == self.messages.len()
+        self.messages.len() < usize::from(self.limit) && self.sent() == self.messages.len()
     }
 
     /// A Packet Identifier that is not in use, counting up from 1 [MQTT-2.2.1-4].
@@ -130,14 +130,14 @@ impl Window {
 
     /// What is to be sent again and has not been yet, and its position. None if the window holds it back.
     pub(crate) fn next_again(&self) -> Option<(usize, &InFlight)> {
-        let next = self.messages.get(self.sent)?;
-        let is_held = next.awaiting != Awaiting::Comp && self.sent >= usize::from(self.limit);
-        (!is_held).then_some((self.sent, next))
+        let next = self.messages.get(self.sent())?;
+        let is_held = next.awaiting != Awaiting::Comp && self.sent >= self.limit;
+        (!is_held).then_some((self.sent(), next))
     }
 
     /// Whether something waits to be sent again.
     pub(crate) fn waits(&self) -> bool {
-        self.sent < self.messages.len()
+        self.sent() < self.messages.len()
     }
 
     /// What [`next_again`](Self::next_again) gave was sent.
@@ -161,13 +161,14 @@ impl Window {
             awaiting,
             delivery,
         });
-        self.sent = self.messages.len();
+        // Each has an identifier of its own, so they are not more than a u16 tells.
+        self.sent = self.messages.len() as u16;
     }
 
     /// The delivery is complete, or was refused.
     pub(crate) fn complete(&mut self, position: usize) {
         self.messages.remove(position);
-        self.sent -= usize::from(position < self.sent);
+        self.sent -= u16::from(position < self.sent());
         if self.messages.is_empty() {
             self.is_ordered = true;
             // An idle client holds no memory.
@@ -185,7 +186,7 @@ impl Window {
     /// Panics where something does not hold.
     #[cfg(test)]
     pub(crate) fn check(&self, name: &str) {
-        assert!(self.sent <= self.messages.len(), "{name:?}: sent");
+        assert!(self.sent() <= self.messages.len(), "{name:?}: sent");
         for (index, sent) in self.messages.iter().enumerate() {
             let identifier = sent.identifier;
             let position = self.position(identifier);
@@ -194,9 +195,8 @@ impl Window {
     }
 
     /// How many were sent on this connection.
-    #[cfg(test)]
     pub(crate) fn sent(&self) -> usize {
-        self.sent
+        self.sent.into()
     }
 }
 

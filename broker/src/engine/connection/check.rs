@@ -8,7 +8,7 @@ impl Connection {
     pub(crate) fn check(&self, messages: &mut Messages) -> usize {
         self.outbox.check(messages);
         let aliases: usize = self.aliases.iter().flatten().map(|topic| topic.len()).sum();
-        let charged = aliases + self.sent_aliases.cost() + self.incomplete;
+        let charged = aliases + self.sent_aliases.cost() + self.incomplete as usize;
         assert_eq!(self.charge.bytes(), charged, "charge of a connection");
         charged
     }
