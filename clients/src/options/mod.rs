@@ -3,14 +3,78 @@
 //! An [`Options`] is legal by construction: topics, properties and numbers are checked, what excludes each other is
 //! refused, and every default is filled in, so that nothing behind it has to ask again.
 
+mod file;
+mod help;
+mod judge;
+mod mistake;
+mod parse;
+mod property;
+mod proxy;
+pub mod table;
+mod url;
+
+use std::env;
+use std::ffi::OsString;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mqtt::{PropertiesBuffer, QoS, SubscriptionOptions, Version};
+use mqtt::{PropertiesBuffer, QoS, SubscriptionOptions, TopicName, Version};
 use zeroize::Zeroizing;
 
+pub use mistake::Mistake;
+
+use crate::Tool;
 use crate::format::Output;
+
+/// What a command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// Do this.
+    Run(Box<Options>),
+    /// Print this to standard output and end well: `--help`, `--version`.
+    Print(String),
+}
+
+/// Where options come from.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The command line's words behind the program's name.
+    pub arguments: Vec<OsString>,
+    /// `$XDG_CONFIG_HOME`, where the tool's option file is looked for.
+    pub config_home: Option<OsString>,
+    /// `$HOME`, where `.config` is that if the other is not set.
+    pub home: Option<OsString>,
+    /// The process's number, for `-I`.
+    pub process: u32,
+}
+
+impl Origin {
+    /// That of this process.
+    pub fn of_process(arguments: impl Iterator<Item = OsString>) -> Origin {
+        Origin {
+            arguments: arguments.collect(),
+            config_home: env::var_os("XDG_CONFIG_HOME"),
+            home: env::var_os("HOME"),
+            process: std::process::id(),
+        }
+    }
+}
+
+/// Reads the option file, then the command line.
+///
+/// # Errors
+/// The first mistake.
+pub fn read(tool: Tool, origin: &Origin) -> Result<Command, Mistake> {
+    let default_file = file::default_path(tool, origin.config_home.clone(), origin.home.clone());
+    match parse::note(tool, &origin.arguments, default_file) {
+        Ok(noted) => {
+            judge::judge(tool, noted, origin.process).map(|options| Command::Run(Box::new(options)))
+        }
+        Err(parse::Stop::Print(text)) => Ok(Command::Print(text)),
+        Err(parse::Stop::Mistake(mistake)) => Err(mistake),
+    }
+}
 
 /// Everything that one run of a tool needs to know.
 #[derive(Debug)]
@@ -168,7 +232,8 @@ pub struct Message {
 pub enum Source {
     /// It is here, at most 268,435,455 bytes: `-m`, and empty for `-n`.
     Payload(Vec<u8>),
-    /// The whole file; nothing was opened yet (`-f`).
+    /// The whole file (`-f`). Nothing was opened yet; where that fails the original writes two lines,
+    /// `Error: Unable to open file "NAME".` and `Error loading input file "NAME".`, and ends with 1.
     File(PathBuf),
     /// All of standard input, which must not be empty (`-s`).
     StandardInput,
@@ -250,6 +315,28 @@ pub struct Request {
     pub output: Output,
 }
 
+impl Session {
+    /// The packet CONNECT.
+    pub fn connect(&self) -> mqtt::Connect<'_> {
+        mqtt::Connect {
+            version: self.version,
+            clean_start: self.clean_start,
+            keep_alive: self.keep_alive,
+            client_identifier: &self.client_identifier,
+            will: self.will.as_ref().map(|will| mqtt::Will {
+                topic: TopicName::from_valid(&will.topic),
+                payload: &will.payload,
+                qos: will.qos,
+                retain: will.retain,
+                properties: will.properties.as_properties(),
+            }),
+            username: self.username.as_deref(),
+            password: self.password.as_ref().map(|password| password.as_slice()),
+            properties: self.connect_properties.as_properties(),
+        }
+    }
+}
+
 /// Without the password.
 impl std::fmt::Debug for Session {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -262,3 +349,6 @@ impl std::fmt::Debug for Session {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
