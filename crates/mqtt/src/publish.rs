@@ -88,36 +88,59 @@ impl<'a> Publish<'a> {
     #[inline]
     pub fn encode(&self, version: Version, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         self.check(version)?;
+        let remaining_length = self.remaining_length(self.payload.len(), version);
+        writer::fixed_header(out, self.first_byte(), remaining_length)?;
+        self.put_variable_header(version, out);
+        out.extend_from_slice(self.payload);
+        Ok(())
+    }
+
+    /// Appends what stands before a payload of `payload_len` bytes, which the caller sends after it; on an error `out` is
+    /// as it was. [`payload`](Self::payload) itself is not looked at: this is for one that is not to be copied, or is not
+    /// in memory at all.
+    pub fn encode_header(
+        &self,
+        payload_len: usize,
+        version: Version,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        self.check(version)?;
+        let remaining_length = self.remaining_length(payload_len, version);
+        writer::bare_fixed_header(out, self.first_byte(), remaining_length)?;
+        self.put_variable_header(version, out);
+        Ok(())
+    }
+
+    #[inline]
+    fn first_byte(&self) -> u8 {
         let flags = u8::from(self.dup) << 3 | (self.qos as u8) << 1 | u8::from(self.retain);
-        writer::fixed_header(
-            out,
-            PacketType::Publish.first_byte() | flags,
-            self.remaining_length(version),
-        )?;
+        PacketType::Publish.first_byte() | flags
+    }
+
+    #[inline]
+    fn put_variable_header(&self, version: Version, out: &mut Vec<u8>) {
         put_binary(out, self.topic.map_or("", TopicName::as_str).as_bytes());
         if let Some(identifier) = self.packet_identifier {
             put_packet_identifier(out, identifier);
         }
         self.properties.put(version, out);
-        out.extend_from_slice(self.payload);
-        Ok(())
     }
 
     /// The length of the encoded packet.
     #[inline]
     pub fn encoded_len(&self, version: Version) -> usize {
-        writer::packet_len(self.remaining_length(version))
+        writer::packet_len(self.remaining_length(self.payload.len(), version))
     }
 
     #[inline]
-    fn remaining_length(&self, version: Version) -> usize {
+    fn remaining_length(&self, payload_len: usize, version: Version) -> usize {
         let topic = 2 + self.topic.map_or(0, |topic| topic.as_str().len());
         let identifier = if self.packet_identifier.is_some() {
             2
         } else {
             0
         };
-        topic + identifier + self.properties.encoded_len(version) + self.payload.len()
+        (topic + identifier + self.properties.encoded_len(version)).saturating_add(payload_len)
     }
 
     #[inline]
@@ -320,6 +343,34 @@ mod tests {
         let bytes = written(Packet::Publish(qos0("t", &payload)), V311).expect("legal");
         assert_eq!(bytes[..6], [0x30, 0xCB, 0x01, 0, 1, b't']);
         assert_eq!(read(&bytes, V311), Ok(Packet::Publish(qos0("t", &payload))));
+    }
+
+    #[test]
+    fn the_payload_may_go_another_way() {
+        let properties = buffer(&[Property::PayloadFormatIndicator(1)]);
+        for version in [V31, V311, V5] {
+            let publish = Publish {
+                qos: QoS::AtLeastOnce,
+                packet_identifier: Some(identifier(7)),
+                properties: properties.as_properties(),
+                ..qos0("a/b", &[9; 300])
+            };
+            let mut bytes = Vec::new();
+            let elsewhere = Publish {
+                payload: b"",
+                ..publish
+            };
+            assert_eq!(elsewhere.encode_header(300, version, &mut bytes), Ok(()));
+            assert!(bytes.capacity() < 300);
+            bytes.extend_from_slice(publish.payload);
+            assert_eq!(written(Packet::Publish(publish), version), Ok(bytes));
+        }
+        let mut bytes = Vec::new();
+        for len in [crate::MAX_PACKET_SIZE as usize, usize::MAX] {
+            let refused = qos0("a", b"").encode_header(len, V311, &mut bytes);
+            assert_eq!(refused, Err(EncodeError::PacketTooLarge));
+        }
+        assert!(bytes.is_empty());
     }
 
     #[test]

@@ -9,8 +9,19 @@ pub(crate) fn fixed_header(
     first_byte: u8,
     remaining_length: usize,
 ) -> Result<(), EncodeError> {
-    let length = remaining(remaining_length)?;
+    remaining(remaining_length)?;
     out.reserve(packet_len(remaining_length));
+    bare_fixed_header(out, first_byte, remaining_length)
+}
+
+/// Writes the fixed header and makes no room for the body, most of which goes another way.
+#[inline]
+pub(crate) fn bare_fixed_header(
+    out: &mut Vec<u8>,
+    first_byte: u8,
+    remaining_length: usize,
+) -> Result<(), EncodeError> {
+    let length = remaining(remaining_length)?;
     out.push(first_byte);
     varint::put(out, length);
     Ok(())
