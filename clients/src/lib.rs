@@ -4,12 +4,32 @@
 //! of it is OpenSSL, and a router's flash is to hold that once.
 #![forbid(unsafe_code)]
 
+mod client;
+mod connect;
+mod conversation;
+mod exit;
 pub mod format;
+mod lines;
 pub mod options;
+mod outbox;
+mod passphrase;
+mod publish;
+mod subscribe;
+mod transport;
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Instant;
+
+use client::Client;
+use conversation::Application;
+use exit::Failure;
+use options::{Command, Options, Origin, Task};
+use publish::Publisher;
+use subscribe::Subscriber;
+use transport::Dialer;
 
 /// One of the three programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,9 +64,53 @@ impl Tool {
 
 /// Is the tool, to the end. `arguments` are those behind the program's name.
 pub fn run(tool: Tool, arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let _ = arguments;
-    eprintln!("Error: {} is not there yet.", tool.name());
-    ExitCode::FAILURE
+    // Nobody is left to tell if standard error takes nothing.
+    let complain = |lines: &str| drop(io::stderr().write_all(lines.as_bytes()));
+    let print = |text: &str| match io::stdout().write_all(text.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    };
+    let options = match options::read(tool, &Origin::of_process(arguments)) {
+        Ok(Command::Run(options)) => options,
+        Ok(Command::Print(text)) => return print(&text),
+        Err(mistake) => {
+            complain(&mistake.standard_error(tool));
+            print(&mistake.standard_output(tool));
+            return ExitCode::FAILURE;
+        }
+    };
+    let quiet = options.quiet;
+    match work(*options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !quiet {
+                complain(&failure.lines(tool == Tool::Pub));
+            }
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn work(options: Options) -> Result<(), Failure> {
+    let Options {
+        connection,
+        session,
+        task,
+        debug,
+        quiet,
+    } = options;
+    let mut application: Box<dyn Application> = match task {
+        Task::Publish(publish) => Box::new(Publisher::new(publish, quiet)?),
+        Task::Subscribe(subscribe) => Box::new(Subscriber::new(subscribe, debug, quiet)?),
+        Task::Request(_) => {
+            return Err(Failure::Input(
+                "Error: mosquitto_rr is not there yet.\n".into(),
+            ));
+        }
+    };
+    let mut client = Client::new(connect::start(&session, debug)?, Instant::now());
+    let dialer = Dialer::new(&connection)?;
+    smol::block_on(conversation::run(&dialer, &mut client, &mut *application))
 }
 
 #[cfg(test)]

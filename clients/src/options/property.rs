@@ -129,23 +129,23 @@ impl Requested {
             .into_iter()
             .find(|known| command.eq_ignore_ascii_case(known.as_bytes()));
         if known.is_none() && unsupported.is_none() {
-            return Err(wrong("Invalid command given".into()));
+            return Err(wrong("Invalid command given"));
         }
         let Some((property, name)) = find(identifier) else {
-            return Err(wrong("Invalid property name given".into()));
+            return Err(wrong("Invalid property name given"));
         };
         let Some(command) = known else {
             let command = unsupported.unwrap_or_default();
-            return Err(wrong(format!(
+            return Err(wrong(&format!(
                 "{name} property not supported for {command}"
             )));
         };
         if command == Command::Publish && property == PropertyIdentifier::SubscriptionIdentifier {
-            return Err(wrong(format!("{name} property not supported for publish")));
+            return Err(wrong(&format!("{name} property not supported for publish")));
         }
         if !command.properties().contains(&property) {
             let command = command.name();
-            return Err(wrong(format!("{name} property not allowed for {command}")));
+            return Err(wrong(&format!("{name} property not allowed for {command}")));
         }
         let is_there = self.of(command).as_properties().get(property).is_some();
         if is_there && property != PropertyIdentifier::UserProperty {
@@ -174,7 +174,7 @@ pub(super) fn twice(command: Command) -> Mistake {
     ))
 }
 
-fn wrong(what: String) -> Mistake {
+fn wrong(what: &str) -> Mistake {
     Mistake::of_option(format!("Error: {what} in --property argument."))
 }
 
