@@ -38,6 +38,7 @@ done
 rm -rf "$STAGE"
 mkdir -p "$MODULE/bin" "$MODULE/etc" "$MODULE/license" "${OUT%/*}"
 cp "$PROGRAMS/mqtt_broker" "$PROGRAMS/cgi" "$MODULE/bin"
+for tool in mosquitto_pub mosquitto_sub mosquitto_rr; do ln -s mqtt_broker "$MODULE/bin/$tool"; done
 for file in name summary description defaults init install uninstall; do cp "etc/$file" "$MODULE/etc"; done
 printf '%s (%s)\n' "$VERSION" "$(date -d "@$DATE" +%Y-%m-%d)" >"$MODULE/etc/version"
 cp -RP www "$MODULE/www"

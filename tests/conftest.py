@@ -1,5 +1,6 @@
 """What all end-to-end tests start from: the packages as they are shipped."""
 
+import os
 import tarfile
 
 import pytest
@@ -29,6 +30,15 @@ def unpacked(archive, directory):
 def program(host_package, tmp_path_factory):
     """The broker's program of the package for this machine, outside of any router."""
     return unpacked(host_package, tmp_path_factory.mktemp("host")) / "bin/mqtt_broker"
+
+
+@pytest.fixture(scope="module", params=["theirs", "ours"])
+def clients(request, program):
+    """Whose mosquitto_pub and mosquitto_sub it is that the tests of a file start: Debian's, or those of the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "ours":
+            patch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+        yield request.param
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Debian's mosquitto_pub and mosquitto_sub."""
+"""mosquitto_pub and mosquitto_sub, whosever are found first: see the fixture `clients`."""
 
 import signal
 import subprocess

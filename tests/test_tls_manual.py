@@ -1,14 +1,18 @@
-"""The manual's chapter 3.3 and its two examples, as printed but for host and port, with Debian's clients."""
+"""The manual's chapter 3.3 and its two examples, with Debian's clients and ours."""
 
+import os
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
 
 import pki
-from conformance.broker import Broker
+from app import observe, quoted
+from conformance.broker import SETTINGS, Broker
 from mosquitto import VERSIONS, Subscriber, publish
+from router import scratch_root
 from secure import KEY, MOSQUITTO_PSK, PSK
 from waiting import until
 
@@ -18,6 +22,8 @@ EXAMPLE_1 = ("mosquitto_pub --host fc00:202::254 --port 1883 --psk "
 EXAMPLE_2 = ("mosquitto_sub -C 1 --host router --port 1883 --cafile ca.crt --cert client.crt --key client.key "
              "-t factory/sensor/#")
 LOGIN = ["-u", "house", "-P", "12345"]
+
+pytestmark = pytest.mark.usefixtures("clients")
 
 
 @pytest.fixture(scope="module")
@@ -137,3 +143,89 @@ def test_no_secret_is_told(keyed, files, certified):
         assert re.search("listening|warnings", text)
         for secret in (KEY, "hunter2", "12345'", key):
             assert secret not in text
+
+
+#: A network of its own, and names, in which the manual's router is this machine.
+WORLD = """
+ip link set lo up
+ip address add fc00:202::254/128 dev lo nodad
+mount --bind "$ROOT/hosts" /etc/hosts
+exec "$@"
+"""
+SEPARATE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+
+
+class World:
+    """The manual's router, and whoever types at the prompts around it."""
+
+    def __init__(self, program, **settings):
+        self.program, self.settings = program, settings
+
+    def __enter__(self):
+        self.root = scratch_root()
+        (self.root / "hosts").write_text("127.0.0.1 localhost router.example.com router\n")
+        (self.root / "var/run").mkdir(parents=True)
+        (self.root / "settings").write_text(quoted(SETTINGS | {"PORT": 1883} | self.settings))
+        command = [self.program, "--root", self.root, self.root / "settings"]
+        self.process = subprocess.Popen([*SEPARATE, "sh", "-ec", WORLD, "sh", *command],
+                                        stdin=subprocess.DEVNULL, env=os.environ | {"ROOT": str(self.root)})
+        try:
+            until(lambda: self.observe() and self.observe()["listening"], "the broker serves")
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        shutil.rmtree(self.root)
+
+    def observe(self):
+        assert self.process.poll() is None
+        return observe(self.root)
+
+    def type(self, command, directory):
+        """Starts a command as it is printed."""
+        enter = ["nsenter", f"--target={self.process.pid}", "--user", "--preserve-credentials", "--net", "--mount",
+                 f"--wdns={directory}"]
+        return subprocess.Popen([*enter, "sh", "-c", f"exec {command}"], stdout=subprocess.PIPE)
+
+
+def is_possible():
+    return subprocess.run([*SEPARATE, "ip", "link", "set", "lo", "up"], capture_output=True, timeout=20).returncode == 0
+
+
+def typed(world, listening, telling, directory):
+    """What the first command prints when the second one is typed."""
+    listener = world.type(listening, directory)
+    try:
+        until(lambda: world.observe()["subscriptions"] == 1, "it has subscribed")
+        assert world.type(telling, directory).wait(20) == 0
+        printed = listener.communicate(timeout=20)[0]
+        assert listener.returncode == 0
+        return printed
+    finally:
+        listener.kill()
+        listener.wait()
+
+
+@pytest.mark.skipif(not is_possible(), reason="no namespaces for us here")
+class TestVerbatim:
+    """What a reader of the manual types, to the letter."""
+
+    def test_example_1(self, program, files):
+        psk = "--host localhost --psk " + KEY + " --psk-identity test -u house -P 12345"
+        with World(program, **PSK, AUTHENTICATION="password", USERNAME="house", PASSWORD="12345") as world:
+            assert EXAMPLE_1.split()[6] == KEY
+            assert typed(world, f"mosquitto_sub {psk} -p 1883 -C 1 -v -t '#'", EXAMPLE_1, files) == (
+                b"SENSOR/ROOM8/TEMPERATURE 54\n")
+
+    def test_example_2(self, program, files):
+        for line in pki.CLIENT_RECIPE.replace("client.", "router.").replace("common_name", "router").splitlines():
+            pki.run(files, "sh", "-c", line)
+        settings = pki.manual_settings(files) | {
+            "CERTIFICATE": (files / "router.crt").read_text(), "PRIVATE_KEY": (files / "router.key").read_text()}
+        with World(program, **settings) as world:
+            telling = "mosquitto_pub --host router --port 1883 --cafile ca.crt --cert client.crt --key client.key"
+            assert typed(world, EXAMPLE_2, f"{telling} -t factory/sensor/7 -m 21.5", files) == b"21.5\n"

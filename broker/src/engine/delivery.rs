@@ -65,26 +65,11 @@ pub(super) struct Router {
     matched: bool,
     /// Subscription Identifiers, each with the number of its target.
     identifiers: Vec<(u32, u32)>,
-    /// Away while a message is being delivered.
-    frames: Option<Box<Frames>>,
+    pub(super) frames: Frames,
     /// Connections for which the publisher of this message should wait.
     pub(super) behind: Vec<ConnectionKey>,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
     sequence: u64,
-}
-
-impl Router {
-    /// Where to encode a message.
-    pub(super) fn take_frames(&mut self) -> Box<Frames> {
-        let mut frames = self.frames.take().unwrap_or_default();
-        frames.clear();
-        frames
-    }
-
-    /// The message was delivered.
-    pub(super) fn give_back(&mut self, frames: Box<Frames>) {
-        self.frames = Some(frames);
-    }
 }
 
 impl Engine {
@@ -110,14 +95,11 @@ impl Engine {
         publisher: Option<SessionKey>,
         passing: &Passing<'_>,
     ) -> Distributed {
-        self.collect(publisher, passing);
-        self.router.behind.clear();
+        let mut router = std::mem::take(&mut self.router);
+        self.collect(&mut router, publisher, passing);
+        router.identifiers.sort_by_key(|&(target, _)| target);
         let (mut stored, mut lost) = (None, false);
-        let mut frames = self.router.take_frames();
-        let targets = std::mem::take(&mut self.router.targets);
-        let of_targets = std::mem::take(&mut self.router.identifiers);
-        // For one alone it is encoded where it is to go.
-        let is_shared = targets.len() > 1;
+        let targets = std::mem::take(&mut router.targets);
         for (number, target) in targets.iter().enumerate() {
             let is_absent = |key| self.sessions[key as usize].connection.is_none();
             if publisher.is_none() && is_absent(target.session) {
@@ -125,16 +107,23 @@ impl Engine {
             }
             let mut identifiers = Vec::new();
             if target.identified {
-                let of = |number| of_targets.partition_point(|&(of, _)| of < number);
+                let of = |number| router.identifiers.partition_point(|&(of, _)| of < number);
                 let range = of(number as u32)..of(number as u32 + 1);
-                identifiers.extend(of_targets[range].iter().map(|&(_, one)| one));
+                identifiers.extend(router.identifiers[range].iter().map(|&(_, one)| one));
             }
-            let frames = is_shared.then_some(&mut *frames);
-            lost |= !self.deliver(now, target, passing, &mut stored, frames, &identifiers);
+            lost |= !self.deliver(
+                now,
+                target,
+                passing,
+                &mut stored,
+                &mut router.frames,
+                &identifiers,
+            );
         }
-        let router = &mut self.router;
-        (router.targets, router.identifiers) = (targets, of_targets);
-        router.give_back(frames);
+        router.targets = targets;
+        // Found meanwhile.
+        router.behind = std::mem::take(&mut self.router.behind);
+        self.router = router;
         Distributed {
             matched: self.router.matched,
             lost,
@@ -201,19 +190,24 @@ impl Engine {
     }
 
     /// Finds the targets of a topic, each Session once.
-    fn collect(&mut self, publisher: Option<SessionKey>, passing: &Passing<'_>) {
+    fn collect(
+        &mut self,
+        router: &mut Router,
+        publisher: Option<SessionKey>,
+        passing: &Passing<'_>,
+    ) {
+        router.targets.clear();
+        router.matched = false;
+        router.identifiers.clear();
+        router.frames.clear();
+        router.sequence += 1;
+        let (sequence, sessions) = (router.sequence, &mut self.sessions);
         let Router {
             targets,
             matched,
             identifiers,
-            sequence,
             ..
-        } = &mut self.router;
-        targets.clear();
-        *matched = false;
-        identifiers.clear();
-        *sequence += 1;
-        let (sequence, sessions) = (*sequence, &mut self.sessions);
+        } = router;
         let connections = &self.connections;
         let steps = self
             .subscriptions
@@ -255,7 +249,6 @@ impl Engine {
                 }
             });
         self.steps += steps + targets.len();
-        identifiers.sort_by_key(|&(target, _)| target);
     }
 
     /// Sends a message to one Session, or lets it wait there. Returns false if it could not be kept for lack of memory.
@@ -265,7 +258,7 @@ impl Engine {
         target: &Target,
         passing: &Passing<'_>,
         stored: &mut Option<Rc<Message>>,
-        frames: Option<&mut Frames>,
+        frames: &mut Frames,
         identifiers: &[u32],
     ) -> bool {
         let session = &mut self.sessions[target.session as usize];
@@ -322,7 +315,7 @@ impl Engine {
             alias: connection.sent_aliases.find(passing.topic),
         };
         let body = delivery.as_ref().map(|delivery| &delivery.message);
-        if !frame::send(connection, frames, passing, header, own, body) {
+        if !frame::send(connection, Some(frames), passing, header, own, body) {
             self.stats.dropped.too_large += 1; // [MQTT-3.1.2-25]
             return true;
         }

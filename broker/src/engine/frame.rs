@@ -130,9 +130,7 @@ impl Frames {
     pub(crate) fn clear(&mut self) {
         for frame in &mut self.0 {
             frame.bytes.clear();
-            if frame.bytes.capacity() > Self::KEEP {
-                frame.bytes.shrink_to(Self::KEEP);
-            }
+            frame.bytes.shrink_to(Self::KEEP);
         }
     }
 

@@ -96,7 +96,17 @@ impl Engine {
             let message = Rc::clone(&delivery.message);
             let passing = message.passing(now);
             let mut stored = Some(delivery.message);
-            self.deliver(now, &target, &passing, &mut stored, None, identifiers);
+            let mut frames = std::mem::take(&mut self.router.frames);
+            frames.clear();
+            self.deliver(
+                now,
+                &target,
+                &passing,
+                &mut stored,
+                &mut frames,
+                identifiers,
+            );
+            self.router.frames = frames;
         }
     }
 }
