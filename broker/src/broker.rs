@@ -96,8 +96,6 @@ pub(crate) struct Broker {
     ending: Cell<Option<(Ended, Instant)>>,
 }
 
-/// Bytes read from one connection in one turn.
-const READ_A_TURN: usize = 32 * 1024;
 /// How long clients have at the end to take their last bytes.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -113,7 +111,7 @@ impl Broker {
             engine: RefCell::new(Engine::new(now, limits, access)),
             connections: RefCell::default(),
             listener: RefCell::new(Listener::new(&settings, now)),
-            buffer: RefCell::new(vec![0; READ_A_TURN].into_boxed_slice()),
+            buffer: RefCell::new(vec![0; connection::BUFFER].into_boxed_slice()),
             again: RefCell::default(),
             settings: RefCell::new(settings),
             rejected: RefCell::default(),

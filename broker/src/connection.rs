@@ -71,6 +71,16 @@ impl Connection {
         }
     }
 
+    /// Keeps what the engine has no use for yet, and nothing else.
+    fn keep(&mut self, rest: &[u8]) {
+        if rest.is_empty() {
+            self.partial = Vec::new();
+        } else {
+            self.partial.clear();
+            self.partial.extend_from_slice(rest);
+        }
+    }
+
     /// Leaves what the engine has not used to the next turn, if it has had enough. Returns whether that is so.
     fn rest(&mut self, engine: &Engine) -> bool {
         let rests = engine.is_tired() && !self.partial.is_empty();
@@ -117,6 +127,13 @@ impl Connection {
         }
     }
 }
+
+/// Bytes read from one connection in one turn.
+const READ_A_TURN: usize = 32 * 1024;
+/// The longest beginning of a packet that what follows it is read behind, so that both are in one piece without being copied.
+const READ_BEHIND: usize = 32 * 1024;
+/// Bytes of the buffer that all connections share.
+pub(crate) const BUFFER: usize = READ_BEHIND + READ_A_TURN;
 
 /// How often a connection is written in one turn, while its queue refills the outbox: others wait for their turn.
 const WRITES_A_TURN: usize = 8;
@@ -178,7 +195,12 @@ fn read(
         }
     }
     let buffer = &mut *broker.buffer.borrow_mut();
-    let count = match connection.link.poll_read(cx, buffer) {
+    let before = match connection.partial.len() {
+        before @ ..=READ_BEHIND if connection.begun => before,
+        _ => 0,
+    };
+    let read = &mut buffer[before..before + READ_A_TURN];
+    let count = match connection.link.poll_read(cx, read) {
         Poll::Pending => return Poll::Pending,
         Poll::Ready(Ok(0)) => return Poll::Ready("the connection was closed"),
         Poll::Ready(Ok(count)) => count,
@@ -186,23 +208,26 @@ fn read(
     };
     let mut len = count;
     if let Some(websocket) = &mut connection.websocket {
-        len = websocket.receive(&mut buffer[..count]);
-    } else if !connection.begun && !connection.begin(broker, key, &buffer[..count]) {
+        len = websocket.receive(&mut read[..count]);
+    } else if !connection.begun && !connection.begin(broker, key, &read[..count]) {
         len = 0;
     }
     let engine = &mut *broker.engine.borrow_mut();
     let now = broker.now();
-    let input = &buffer[..len];
-    if input.is_empty() {
+    if len == 0 {
         // Nothing for the engine.
-    } else if connection.partial.is_empty() {
+    } else if connection.partial.len() == before {
+        buffer[..before].copy_from_slice(&connection.partial);
+        let input = &buffer[..before + len];
         let used = engine.receive(now, key, input);
-        connection.partial.extend_from_slice(&input[used..]);
+        connection.keep(&input[used..]);
     } else {
-        connection.partial.extend_from_slice(input);
+        connection
+            .partial
+            .extend_from_slice(&buffer[before..before + len]);
         connection.take_partial(now, engine, key);
     }
-    if connection.rest(engine) || count == buffer.len() {
+    if connection.rest(engine) || count == READ_A_TURN {
         // There is more to do; the others come first.
         broker.again(cx.waker());
         return Poll::Pending;

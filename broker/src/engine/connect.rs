@@ -502,6 +502,9 @@ pub(super) fn claims_text(properties: &Properties<'_>) -> bool {
 /// `$SYS` is the broker's own, but for what the bridge of a Mosquitto tells of itself there, by its will too; a share
 /// name is no topic.
 pub(super) fn may_publish_to(topic: &str) -> bool {
+    if !topic.starts_with('$') {
+        return true;
+    }
     let mut levels = topic.split('/');
     match levels.next() {
         Some("$SYS") => {

@@ -65,11 +65,26 @@ pub(super) struct Router {
     matched: bool,
     /// Subscription Identifiers, each with the number of its target.
     identifiers: Vec<(u32, u32)>,
-    pub(super) frames: Frames,
+    /// Away while a message is being delivered.
+    frames: Option<Box<Frames>>,
     /// Connections for which the publisher of this message should wait.
     pub(super) behind: Vec<ConnectionKey>,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
     sequence: u64,
+}
+
+impl Router {
+    /// Where to encode a message.
+    pub(super) fn take_frames(&mut self) -> Box<Frames> {
+        let mut frames = self.frames.take().unwrap_or_default();
+        frames.clear();
+        frames
+    }
+
+    /// The message was delivered.
+    pub(super) fn give_back(&mut self, frames: Box<Frames>) {
+        self.frames = Some(frames);
+    }
 }
 
 impl Engine {
@@ -95,11 +110,14 @@ impl Engine {
         publisher: Option<SessionKey>,
         passing: &Passing<'_>,
     ) -> Distributed {
-        let mut router = std::mem::take(&mut self.router);
-        self.collect(&mut router, publisher, passing);
-        router.identifiers.sort_by_key(|&(target, _)| target);
+        self.collect(publisher, passing);
+        self.router.behind.clear();
         let (mut stored, mut lost) = (None, false);
-        let targets = std::mem::take(&mut router.targets);
+        let mut frames = self.router.take_frames();
+        let targets = std::mem::take(&mut self.router.targets);
+        let of_targets = std::mem::take(&mut self.router.identifiers);
+        // For one alone it is encoded where it is to go.
+        let is_shared = targets.len() > 1;
         for (number, target) in targets.iter().enumerate() {
             let is_absent = |key| self.sessions[key as usize].connection.is_none();
             if publisher.is_none() && is_absent(target.session) {
@@ -107,23 +125,16 @@ impl Engine {
             }
             let mut identifiers = Vec::new();
             if target.identified {
-                let of = |number| router.identifiers.partition_point(|&(of, _)| of < number);
+                let of = |number| of_targets.partition_point(|&(of, _)| of < number);
                 let range = of(number as u32)..of(number as u32 + 1);
-                identifiers.extend(router.identifiers[range].iter().map(|&(_, one)| one));
+                identifiers.extend(of_targets[range].iter().map(|&(_, one)| one));
             }
-            lost |= !self.deliver(
-                now,
-                target,
-                passing,
-                &mut stored,
-                &mut router.frames,
-                &identifiers,
-            );
+            let frames = is_shared.then_some(&mut *frames);
+            lost |= !self.deliver(now, target, passing, &mut stored, frames, &identifiers);
         }
-        router.targets = targets;
-        // Found meanwhile.
-        router.behind = std::mem::take(&mut self.router.behind);
-        self.router = router;
+        let router = &mut self.router;
+        (router.targets, router.identifiers) = (targets, of_targets);
+        router.give_back(frames);
         Distributed {
             matched: self.router.matched,
             lost,
@@ -190,24 +201,19 @@ impl Engine {
     }
 
     /// Finds the targets of a topic, each Session once.
-    fn collect(
-        &mut self,
-        router: &mut Router,
-        publisher: Option<SessionKey>,
-        passing: &Passing<'_>,
-    ) {
-        router.targets.clear();
-        router.matched = false;
-        router.identifiers.clear();
-        router.frames.clear();
-        router.sequence += 1;
-        let (sequence, sessions) = (router.sequence, &mut self.sessions);
+    fn collect(&mut self, publisher: Option<SessionKey>, passing: &Passing<'_>) {
         let Router {
             targets,
             matched,
             identifiers,
+            sequence,
             ..
-        } = router;
+        } = &mut self.router;
+        targets.clear();
+        *matched = false;
+        identifiers.clear();
+        *sequence += 1;
+        let (sequence, sessions) = (*sequence, &mut self.sessions);
         let connections = &self.connections;
         let steps = self
             .subscriptions
@@ -249,6 +255,7 @@ impl Engine {
                 }
             });
         self.steps += steps + targets.len();
+        identifiers.sort_by_key(|&(target, _)| target);
     }
 
     /// Sends a message to one Session, or lets it wait there. Returns false if it could not be kept for lack of memory.
@@ -258,7 +265,7 @@ impl Engine {
         target: &Target,
         passing: &Passing<'_>,
         stored: &mut Option<Rc<Message>>,
-        frames: &mut Frames,
+        frames: Option<&mut Frames>,
         identifiers: &[u32],
     ) -> bool {
         let session = &mut self.sessions[target.session as usize];
@@ -315,7 +322,7 @@ impl Engine {
             alias: connection.sent_aliases.find(passing.topic),
         };
         let body = delivery.as_ref().map(|delivery| &delivery.message);
-        if !frame::send(connection, Some(frames), passing, header, own, body) {
+        if !frame::send(connection, frames, passing, header, own, body) {
             self.stats.dropped.too_large += 1; // [MQTT-3.1.2-25]
             return true;
         }

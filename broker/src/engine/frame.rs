@@ -130,7 +130,9 @@ impl Frames {
     pub(crate) fn clear(&mut self) {
         for frame in &mut self.0 {
             frame.bytes.clear();
-            frame.bytes.shrink_to(Self::KEEP);
+            if frame.bytes.capacity() > Self::KEEP {
+                frame.bytes.shrink_to(Self::KEEP);
+            }
         }
     }
 

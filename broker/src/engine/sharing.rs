@@ -96,17 +96,7 @@ impl Engine {
             let message = Rc::clone(&delivery.message);
             let passing = message.passing(now);
             let mut stored = Some(delivery.message);
-            let mut frames = std::mem::take(&mut self.router.frames);
-            frames.clear();
-            self.deliver(
-                now,
-                &target,
-                &passing,
-                &mut stored,
-                &mut frames,
-                identifiers,
-            );
-            self.router.frames = frames;
+            self.deliver(now, &target, &passing, &mut stored, None, identifiers);
         }
     }
 }

@@ -104,7 +104,16 @@ impl<'a> Properties<'a> {
     }
 
     /// The first property of this identifier.
+    #[inline]
     pub fn get(self, wanted: Id) -> Option<Property<'a>> {
+        // Most packets have none, those of 3.x never.
+        if self.bytes.is_empty() {
+            return None;
+        }
+        self.find(wanted)
+    }
+
+    fn find(self, wanted: Id) -> Option<Property<'a>> {
         let mut reader = Reader::new(self.bytes);
         while !reader.is_empty() {
             let identifier = Id::read(&mut reader).ok()?;
@@ -123,6 +132,7 @@ macro_rules! getters {
         impl<'a> Properties<'a> {
             $(
                 #[doc = concat!("The value of [`", stringify!($name), "`](Property::", stringify!($name), ").")]
+                #[inline]
                 pub fn $getter(self) -> Option<$type> {
                     match self.get(Id::$name)? {
                         Property::$name(value) => Some(value),

@@ -20,6 +20,8 @@ pub(crate) enum Failure {
     NotTls(u8),
     /// The first message offers nothing newer than TLS 1.1.
     TooOld,
+    /// The first message does not end.
+    TooLong,
 }
 
 /// The content type of a record with a handshake message (RFC 8446 5.1), with which every connection begins.
@@ -37,6 +39,11 @@ const TLS_1_2: [u8; 2] = [3, 3];
 /// A fatal alert, protocol_version (RFC 8446 6.2).
 const VERSION_ALERT: &[u8] = &[21, 3, 1, 0, 2, 2, 70];
 
+/// Ciphertext taken of a client before it is answered: OpenSSL would take a ClientHello of 128 KB from anyone, and what it
+/// takes, many a C library does not give back. The largest in use, with a session ticket that holds a chain of certificates,
+/// has some 20 KB.
+const MOST_OF_HELLO: usize = 32 * 1024;
+
 /// Runs the handshake to its end. On failure an alert may have been sent.
 pub(crate) async fn run<S>(
     session: &mut Session,
@@ -46,14 +53,15 @@ pub(crate) async fn run<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let mut first = is_server;
-    std::future::poll_fn(|cx| poll(session, socket, &mut first, cx)).await
+    let mut hello = is_server.then_some(0);
+    std::future::poll_fn(|cx| poll(session, socket, &mut hello, cx)).await
 }
 
+/// `hello` counts the bytes of the ClientHello, until it is answered.
 fn poll<S>(
     session: &mut Session,
     socket: &mut S,
-    first: &mut bool,
+    hello: &mut Option<usize>,
     cx: &mut Context<'_>,
 ) -> Poll<Result<(), Failure>>
 where
@@ -71,6 +79,9 @@ where
                 }));
             }
         };
+        if !session.memory().unsent().is_empty() {
+            *hello = None;
+        }
         ready!(poll_send(session, socket, cx)).map_err(Failure::Socket)?;
         if complete {
             return Poll::Ready(Ok(()));
@@ -81,12 +92,18 @@ where
         let received = with_scratch(|scratch| {
             let count = ready!(Pin::new(&mut *socket).poll_read(cx, scratch))?;
             let bytes = &scratch[..count];
-            let wrong = if *first { wrong_beginning(bytes) } else { None };
+            let wrong = match hello {
+                Some(0) => wrong_beginning(bytes),
+                Some(length) if *length + count > MOST_OF_HELLO => Some(Failure::TooLong),
+                _ => None,
+            };
             session.memory().receive(bytes);
             Poll::Ready(io::Result::Ok((count, wrong)))
         });
         let (count, wrong) = ready!(received).map_err(Failure::Socket)?;
-        *first = false;
+        if let Some(length) = hello {
+            *length += count;
+        }
         if count == 0 {
             session.memory().end();
         }

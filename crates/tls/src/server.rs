@@ -242,6 +242,7 @@ fn refusal(session: &Session, failure: Failure) -> Refusal {
         (Failure::Closed, _) => Refusal::Closed,
         (Failure::NotTls(byte), _) => Refusal::NotTls(byte),
         (Failure::TooOld, _) => Refusal::VersionTooOld,
+        (Failure::TooLong, _) => Refusal::Protocol("its first message is too long".into()),
         (Failure::Socket(error) | Failure::Session(SessionError::Io(error)), _) => lost(error),
         (Failure::Session(SessionError::Openssl(error)), Session::Openssl(stream)) => {
             psk::refusal(stream.ssl(), &error)

@@ -485,6 +485,32 @@ fn garbage_instead_of_records() {
     }
 }
 
+/// A first message of 64 KB that does not end: it is refused before half of it is there.
+#[test]
+fn a_hello_without_end() {
+    for kind in [Kind::Certificate, Kind::Psk12] {
+        let (server, _) = sides(kind);
+        let accept = |records: usize| {
+            let (one, other) = link(1_000_000, 3, true);
+            let mut bytes = Vec::new();
+            for number in 0..records {
+                bytes.extend([22, 3, 1, 0x3f, 0xfa]);
+                let start = bytes.len();
+                bytes.extend(content(0x3ffa, 1));
+                if number == 0 {
+                    bytes[start..start + 6].copy_from_slice(&[1, 0, 0xff, 0xff, 3, 3]);
+                }
+            }
+            other.outgoing.borrow_mut().bytes.extend(bytes);
+            other.outgoing.borrow_mut().ended = true;
+            let refused = smol::block_on(server.accept(one)).map(|_| ()).unwrap_err();
+            refused.reason.to_string()
+        };
+        assert!(accept(1).contains("closed the connection"));
+        assert!(accept(3).contains("its first message is too long"));
+    }
+}
+
 /// Damaged ciphertext ends the connection and gives no plaintext of it.
 #[test]
 fn damaged_records() {
