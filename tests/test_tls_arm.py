@@ -2,6 +2,7 @@
 
 import os
 import signal
+import ssl
 
 import pytest
 
@@ -48,6 +49,19 @@ def test_pre_shared_key(board, login):
         exchange(board, *MOSQUITTO_PSK, "--tls-version", version, *(["-u", "house", "-P", "12345"] if login else []))
     publish(board.port, "x", "--psk", "00", "--psk-identity", "test", message="x", expected_code=(1, 8))
     until(lambda: "its pre-shared key is not the one" in str(board.observe()["refusals"]), "that is noted")
+
+
+def test_dates(board, tmp_path):
+    """The C library's time has 64 bits on all of them, also where a pointer has 32."""
+    ca = Authority(tmp_path / "ca")
+    configure(board, TLS="certificate", CA_CERTIFICATES=ca.pem, AUTHENTICATION="certificate_cn", USERNAME="one",
+              **ca.sign("router", extensions=LOCAL).broker_settings)
+    old = ca.sign("one", starts="20200101000000Z", ends="20200201000000Z")
+    with pytest.raises((ssl.SSLError, OSError)), Secure(board.port, context(None, old)) as client:
+        client.socket.recv(1)
+        raise AssertionError("it should have been refused")
+    until(lambda: "its certificate expired on Feb  1 00:00:00 2020 GMT" in str(board.observe()["refusals"]),
+          "that is noted", seconds=60)
 
 
 def test_the_manuals_certificates(board, tmp_path):

@@ -15,7 +15,8 @@ pub(crate) fn common_name(certificate: &X509Ref) -> Option<String> {
 
 /// Seconds since 1970.
 pub(crate) fn seconds(time: &Asn1TimeRef) -> Option<i64> {
-    let epoch = Asn1Time::from_unix(0).ok()?;
+    // Not `from_unix`: on 32-bit ARM its `time_t` is not OpenSSL's.
+    let epoch = Asn1Time::from_str("19700101000000Z").ok()?;
     let since = epoch.diff(time).ok()?;
     Some(i64::from(since.days) * 86_400 + i64::from(since.secs))
 }

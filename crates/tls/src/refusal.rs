@@ -3,8 +3,6 @@
 use std::fmt;
 use std::io;
 
-use openssl::asn1::Asn1Time;
-
 use crate::client_cert::MOST_SENT;
 
 /// Why a client was not let in. Its text says what is wrong and, where it can be told, what to do; the client's own words
@@ -147,17 +145,24 @@ impl fmt::Display for CertificateRefusal {
 
 impl std::error::Error for CertificateRefusal {}
 
-/// A time in seconds since 1970 as OpenSSL prints it, such as `Nov 25 18:00:00 2026 GMT`.
+/// A time in seconds since 1970 as OpenSSL prints it, such as `Nov 25 18:00:00 2026 GMT`. OpenSSL itself is not asked: what it
+/// takes as `time_t` has 64 bits on 32-bit ARM, and the crate that calls it gives 32.
 pub(crate) fn date(seconds: i64) -> String {
-    let time = openssl_time(seconds);
-    time.map_or_else(|| format!("second {seconds}"), |time| time.to_string())
-}
-
-pub(crate) fn openssl_time(seconds: i64) -> Option<Asn1Time> {
-    // `time_t` has 32 bits with some C libraries.
-    #[allow(clippy::useless_conversion)]
-    let seconds = seconds.try_into().ok()?;
-    Asn1Time::from_unix(seconds).ok()
+    const MONTHS: [&str; 12] = [
+        "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "Jan", "Feb",
+    ];
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Counted from the first of March of the year 0, so that a leap day ends its year, its four and its four hundred.
+    let days = days + 719_468;
+    let (era, day) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let year = era * 400 + year + i64::from(month >= 10);
+    let name = MONTHS[month as usize % MONTHS.len()];
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!("{name} {day:>2} {hour:02}:{minute:02}:{second:02} {year} GMT")
 }
 
 /// An alert's meaning for whoever looks after the client.
@@ -198,6 +203,22 @@ mod tests {
         let text = refusal.to_string();
         assert!(text.contains("\"a\\nb\\\"\\u{1b}\u{fffd}\""), "{text}");
         assert!(shown(&[b'x'; 300]).chars().count() == 65);
+    }
+
+    #[test]
+    fn dates_are_openssls() {
+        for seconds in (0..253_402_300_800_i64)
+            .step_by(86_400 * 17 + 4_321)
+            .chain([951_782_399, 951_868_800, 4_107_542_399, 2_147_483_648])
+        {
+            // Where `time_t` is the same for both.
+            #[cfg(target_pointer_width = "64")]
+            let expected = openssl::asn1::Asn1Time::from_unix(seconds).unwrap();
+            #[cfg(target_pointer_width = "64")]
+            assert_eq!(date(seconds), expected.to_string());
+        }
+        assert_eq!(date(3_944_678_400), "Jan  1 00:00:00 2095 GMT");
+        assert_eq!(date(-1), "Dec 31 23:59:59 1969 GMT");
     }
 
     #[test]
