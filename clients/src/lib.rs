@@ -16,6 +16,16 @@ mod passphrase;
 mod publish;
 mod subscribe;
 mod transport;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the transport that uses it is not there yet")
+)]
+mod socks;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the transport that uses it is not there yet")
+)]
+mod websocket;
 
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
