@@ -13,10 +13,11 @@ import pytest
 
 from router import REPOSITORY, package
 
-DIRECTORIES = {"mqtt_broker", *(f"mqtt_broker/{name}" for name in ("bin", "etc", "license", "www"))}
+DIRECTORIES = {"mqtt_broker", *(f"mqtt_broker/{name}" for name in ("bin", "doc", "etc", "license", "www"))}
 EXECUTABLES = {f"mqtt_broker/{name}" for name in (
     "bin/mqtt_broker", "bin/cgi", "etc/init", "etc/install", "etc/uninstall")}
-TEXTS = {f"mqtt_broker/etc/{name}" for name in ("name", "version", "summary", "description", "defaults")}
+TEXTS = {f"mqtt_broker/etc/{name}" for name in ("name", "version", "summary", "description", "defaults")} | {
+    f"mqtt_broker/doc/{name}.txt" for name in ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")}
 LINKS = {f"mqtt_broker/www/{page}.cgi": "../bin/cgi" for page in ("index", "set", "status", "slog")} | {
     "mqtt_broker/www/.htpasswd": "/etc/htpasswd"} | {
     f"mqtt_broker/bin/{name}": "mqtt_broker" for name in ("mosquitto_pub", "mosquitto_sub", "mosquitto_rr")}

@@ -103,6 +103,74 @@ mod tests {
         }
     }
 
+    /// The manual pages of the package.
+    fn manual(tool: Tool) -> &'static str {
+        match tool {
+            Tool::Pub => include_str!("../../../merge/doc/mosquitto_pub.txt"),
+            Tool::Sub => include_str!("../../../merge/doc/mosquitto_sub.txt"),
+            Tool::Rr => include_str!("../../../merge/doc/mosquitto_rr.txt"),
+        }
+    }
+
+    #[test]
+    fn the_manual_describes_the_same_options() {
+        for tool in Tool::ALL {
+            let mut described: Vec<String> = Vec::new();
+            let (_, options) = manual(tool).split_once("\nOPTIONS\n").expect("a list");
+            let (options, _) = options.split_once("\nOPTIONS FILE\n").expect("its end");
+            for line in options.lines() {
+                if let Some(option) = line.strip_prefix("    -") {
+                    let words = option.split([' ', ',']).filter(|word| !word.is_empty());
+                    let (names, values): (Vec<_>, Vec<_>) = words
+                        .enumerate()
+                        .partition(|(index, word)| *index == 0 || word.starts_with('-'));
+                    let names: Vec<String> = names
+                        .into_iter()
+                        .map(|(index, name)| match index {
+                            0 => format!("-{name}"),
+                            _ => name.to_string(),
+                        })
+                        .collect();
+                    let row = Row::find(tool, names[0].as_bytes()).expect(line);
+                    assert_eq!(names, row.names, "{line}");
+                    assert_eq!(!values.is_empty(), row.value.is_some(), "{line}");
+                    described.push(names[0].clone());
+                }
+            }
+            described.sort_unstable();
+            let mut known: Vec<_> = Row::of(tool).map(Row::name).collect();
+            known.sort_unstable();
+            assert_eq!(described, known, "{}", tool.name());
+        }
+    }
+
+    #[test]
+    fn the_manual_has_its_parts() {
+        for tool in Tool::ALL {
+            let headings = manual(tool)
+                .lines()
+                .filter(|line| line.starts_with(char::is_uppercase));
+            let headings: Vec<_> = headings.filter(|line| *line != "OUTPUT FORMAT").collect();
+            let expected = [
+                "NAME",
+                "SYNOPSIS",
+                "DESCRIPTION",
+                "OPTIONS",
+                "OPTIONS FILE",
+                "PROPERTIES",
+                "EXIT STATUS",
+                "EXAMPLES",
+                "DIFFERENCES FROM MOSQUITTO 2.0.18",
+            ];
+            assert_eq!(headings, expected);
+            assert!(
+                manual(tool)
+                    .lines()
+                    .all(|line| line.chars().count() <= WIDTH)
+            );
+        }
+    }
+
     #[test]
     fn lines_fit_a_terminal() {
         for tool in Tool::ALL {
