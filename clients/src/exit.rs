@@ -20,7 +20,6 @@ pub(crate) enum Failure {
     /// TLS found no agreement with the broker, or does not trust it.
     Tls(tls::ClientError),
     /// The proxy does not let us through.
-    #[expect(dead_code, reason = "the transport through a proxy is not there yet")]
     Proxy(String),
     /// The broker refused CONNECT.
     Refused(Refusal),

@@ -38,6 +38,7 @@ use conversation::Application;
 use exit::Failure;
 use options::{Command, Options, Origin, Task};
 use publish::Publisher;
+use request::Requester;
 use subscribe::Subscriber;
 use transport::Dialer;
 
@@ -112,11 +113,7 @@ fn work(options: Options) -> Result<(), Failure> {
     let mut application: Box<dyn Application> = match task {
         Task::Publish(publish) => Box::new(Publisher::new(publish, quiet)?),
         Task::Subscribe(subscribe) => Box::new(Subscriber::new(subscribe, debug, quiet)?),
-        Task::Request(_) => {
-            return Err(Failure::Input(
-                "Error: mosquitto_rr is not there yet.\n".into(),
-            ));
-        }
+        Task::Request(request) => Box::new(Requester::new(request, quiet)?),
     };
     let mut client = Client::new(connect::start(&session, debug)?, Instant::now());
     let dialer = Dialer::new(&connection)?;

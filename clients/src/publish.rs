@@ -69,10 +69,8 @@ impl Publisher {
         };
         let message = publish.message;
         let work = match message.source {
-            Source::Payload(bytes) => same(Payload::Bytes(Rc::new(bytes))),
-            Source::File(path) => same(of_file(&path)?),
-            Source::StandardInput => same(of_stdin()?),
             Source::Lines => Work::Lines(Lines::of_stdin()),
+            source => same(load(source)?),
         };
         Ok(Publisher {
             message: Rc::new(Message::new(
@@ -180,7 +178,8 @@ impl Publisher {
     }
 }
 
-fn say(quiet: bool, lines: &str) {
+/// Tells something on standard error.
+pub(crate) fn say(quiet: bool, lines: &str) {
     if !quiet {
         // Nobody is left to tell if this fails.
         let _ = io::stderr().write_all(lines.as_bytes());
@@ -233,11 +232,24 @@ impl Application for Publisher {
     }
 }
 
-fn failure(unsendable: Unsendable) -> Failure {
+/// What it means for the tool that a message cannot be sent.
+pub(crate) fn failure(unsendable: Unsendable) -> Failure {
     match unsendable {
         Unsendable::QoS => Failure::QosNotSupported,
         Unsendable::Size => Failure::PacketTooLarge,
         Unsendable::Packet(error) => Failure::Input(format!("Error: {error}.\n")),
+    }
+}
+
+/// The payload of a single message.
+///
+/// # Errors
+/// It cannot be read.
+pub(crate) fn load(source: Source) -> Result<Payload, Failure> {
+    match source {
+        Source::Payload(bytes) => Ok(Payload::Bytes(Rc::new(bytes))),
+        Source::File(path) => of_file(&path),
+        Source::StandardInput | Source::Lines => of_stdin(),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, SystemTime};
 
 use async_signal::{Signal, Signals};
@@ -15,11 +15,15 @@ use smol::stream::Stream;
 use crate::client::{Client, Event, Message, Received};
 use crate::conversation::{Application, Next};
 use crate::exit::{self, Failure};
+use crate::format::Output;
 use crate::options::{Retained, Show, Subscribe};
 use crate::outbox::Payload;
+use crate::watch::Watch;
 
 /// How long the last acknowledgements may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// `--message-rate` prints this often.
+const SECOND: Duration = Duration::from_secs(1);
 /// Reason Codes of SUBACK from here on are errors; in 3.x there is this one alone.
 const FAILURE: u8 = 0x80;
 
@@ -36,9 +40,21 @@ pub(crate) struct Subscriber {
     /// UNSUBACKs that have not come.
     unsubscribing: Vec<PacketIdentifier>,
     subscribing: Option<PacketIdentifier>,
+    view: View,
     /// No message is taken any more; the acknowledgements under way are waited for, until then.
     ending: Option<Timer>,
     out: Vec<u8>,
+}
+
+/// How messages are shown.
+enum View {
+    Messages(Output),
+    Watch(Watch),
+    /// How many have come since the last second was over.
+    Rate {
+        second: Timer,
+        count: u64,
+    },
 }
 
 impl Subscriber {
@@ -52,6 +68,14 @@ impl Subscriber {
         quiet: bool,
     ) -> Result<Subscriber, Failure> {
         let signals = Signals::new([Signal::Int, Signal::Term]).map_err(Failure::System)?;
+        let view = match subscribe.show.clone() {
+            Show::Messages(output) => View::Messages(output),
+            Show::Watch { broker, output } => View::Watch(Watch::new(output, broker)),
+            Show::Rate => View::Rate {
+                second: Timer::interval(SECOND),
+                count: 0,
+            },
+        };
         Ok(Subscriber {
             debug,
             quiet,
@@ -60,6 +84,7 @@ impl Subscriber {
             left: subscribe.count.map(std::num::NonZeroU32::get),
             unsubscribing: Vec::new(),
             subscribing: None,
+            view,
             ending: None,
             out: Vec::new(),
             subscribe,
@@ -188,14 +213,30 @@ impl Subscriber {
 
     fn show(&mut self, message: &Received<'_>) -> io::Result<()> {
         self.out.clear();
-        if let Show::Messages(output) = &self.subscribe.show {
-            let now = SystemTime::now();
-            let complaints = output.write(&message.message(), now, &mut self.out)?;
-            for complaint in complaints {
-                self.say(&format!("{complaint}\n"));
+        let (message, now) = (message.message(), SystemTime::now());
+        match &mut self.view {
+            View::Messages(output) => {
+                for complaint in output.write(&message, now, &mut self.out)? {
+                    self.say(&format!("{complaint}\n"));
+                }
             }
+            View::Watch(watch) => watch.write(&message, now, &mut self.out)?,
+            View::Rate { count, .. } => *count += 1,
         }
         print(&self.out)
+    }
+
+    /// A second of `--message-rate` is over.
+    fn poll_second(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let View::Rate { second, count } = &mut self.view else {
+            return Poll::Pending;
+        };
+        ready!(Pin::new(second).poll_next(cx));
+        let line = format!("{} msgs/s\n", std::mem::take(count));
+        if print(line.as_bytes()).is_err() {
+            self.end();
+        }
+        Poll::Ready(Next::Continue)
     }
 
     // --- the end
@@ -285,11 +326,25 @@ impl Application for Subscriber {
         if let Poll::Ready(next) = self.poll_signals(cx, client) {
             return Poll::Ready(next);
         }
+        if let Poll::Ready(next) = self.poll_second(cx) {
+            return Poll::Ready(next);
+        }
         self.poll_timeout(cx, client)
     }
 
     fn reconnects(&self) -> bool {
         self.ending.is_none()
+    }
+}
+
+impl Drop for Subscriber {
+    fn drop(&mut self) {
+        if let View::Watch(watch) = &mut self.view {
+            self.out.clear();
+            watch.end(&mut self.out);
+            // The terminal may be gone.
+            let _ = print(&self.out);
+        }
     }
 }
 

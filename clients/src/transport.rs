@@ -17,7 +17,7 @@ use smol::{Async, Timer};
 
 use crate::exit::Failure;
 use crate::options::{Connection, Target};
-use crate::passphrase;
+use crate::{passphrase, socks, websocket};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(60);
@@ -54,30 +54,53 @@ impl<'a> Dialer<'a> {
     /// # Errors
     /// There is none.
     pub(crate) async fn dial(&self) -> Result<Box<dyn Stream>, Failure> {
-        let (host, socket) = match &self.connection.target {
-            Target::Unix(path) => {
-                let socket = UnixStream::connect(path).await;
-                (
-                    "",
-                    Box::new(socket.map_err(Failure::Dial)?) as Box<dyn Stream>,
-                )
+        let connection = self.connection;
+        let (host, port, socket) = match (&connection.target, &connection.proxy) {
+            (Target::Unix(path), _) => {
+                let socket = UnixStream::connect(path).await.map_err(Failure::Dial)?;
+                ("localhost", 0, Box::new(socket) as Box<dyn Stream>)
             }
-            Target::Tcp { host, port } => (host.as_str(), self.dial_tcp(host, *port).await?),
+            (Target::Tcp { host, port }, None) => {
+                (host.as_str(), *port, self.dial_tcp(host, *port).await?)
+            }
+            (Target::Tcp { host, port }, Some(proxy)) => {
+                let socket = self.dial_tcp(&proxy.host, proxy.port).await?;
+                (host.as_str(), *port, socket)
+            }
         };
-        match &self.tls {
-            None => Ok(socket),
-            Some(tls) => {
-                let handshake = async {
-                    let stream = tls.connect(host, socket).await;
-                    Ok(Box::new(stream.map_err(Failure::Tls)?) as Box<dyn Stream>)
-                };
-                let limit = async {
-                    Timer::after(HANDSHAKE).await;
-                    Err(Failure::Dial(Errno::TIMEDOUT.into()))
-                };
-                handshake.or(limit).await
-            }
+        let limit = async {
+            Timer::after(HANDSHAKE).await;
+            Err(Failure::Dial(Errno::TIMEDOUT.into()))
+        };
+        self.shake_hands(host, port, socket).or(limit).await
+    }
+
+    /// What is agreed on before MQTT: with the proxy, by TLS, for a WebSocket, as far as they are wanted.
+    async fn shake_hands(
+        &self,
+        host: &str,
+        port: u16,
+        mut stream: Box<dyn Stream>,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        if let (Target::Tcp { .. }, Some(proxy)) = (&self.connection.target, &self.connection.proxy)
+        {
+            let credentials = proxy.credentials.as_ref();
+            let connected = socks::connect(&mut stream, credentials, host, port).await;
+            connected.map_err(|error| Failure::Proxy(error.to_string()))?;
         }
+        if let Some(tls) = &self.tls {
+            // A unix socket has no name that a certificate could bear.
+            let name = match self.connection.target {
+                Target::Unix(_) => "",
+                Target::Tcp { .. } => host,
+            };
+            stream = Box::new(tls.connect(name, stream).await.map_err(Failure::Tls)?);
+        }
+        if self.connection.websocket {
+            let opened = websocket::open(stream, host, port).await;
+            stream = Box::new(opened.map_err(Failure::Dial)?);
+        }
+        Ok(stream)
     }
 
     async fn dial_tcp(&self, host: &str, port: u16) -> Result<Box<dyn Stream>, Failure> {

@@ -62,8 +62,13 @@ where
         true => format!("[{host}]"),
         false => host.to_string(),
     };
+    // A unix socket has no port.
+    let port = match port {
+        0 => String::new(),
+        port => format!(":{port}"),
+    };
     let request = format!(
-        "GET {PATH} HTTP/1.1\r\nHost: {host}:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        "GET {PATH} HTTP/1.1\r\nHost: {host}{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: mqtt\r\n\r\n"
     );
     socket.write_all(request.as_bytes()).await?;

@@ -40,7 +40,13 @@ pub(super) fn judge(tool: Tool, mut noted: Noted, process: u32) -> Result<Option
     let (debug, quiet) = (noted.debug, noted.quiet);
     let task = match tool {
         Tool::Pub => Task::Publish(publish(noted, version)?),
-        Tool::Sub => Task::Subscribe(subscribe(noted, version)?),
+        Tool::Sub => {
+            let broker = match &connection.target {
+                Target::Tcp { host, .. } => host.clone(),
+                Target::Unix(path) => path.display().to_string(),
+            };
+            Task::Subscribe(subscribe(noted, broker, version)?)
+        }
         Tool::Rr => Task::Request(request(noted, version)?),
     };
     Ok(Options {
@@ -388,7 +394,7 @@ fn check_unsubscribe(
         .map_err(|error| unfit("UNSUBSCRIBE", error))
 }
 
-fn subscribe(mut noted: Noted, version: Version) -> Result<Subscribe, Mistake> {
+fn subscribe(mut noted: Noted, broker: String, version: Version) -> Result<Subscribe, Mistake> {
     if noted.topics.is_empty() && noted.unsubscribe.is_empty() {
         return Err(Mistake::new(
             "Error: You must specify a topic to subscribe to.",
@@ -420,7 +426,7 @@ fn subscribe(mut noted: Noted, version: Version) -> Result<Subscribe, Mistake> {
     let unsubscribe_properties = noted.take_properties(Command::Unsubscribe);
     let output = output(&mut noted);
     let show = match (noted.watch, noted.message_rate) {
-        (true, _) => Show::Watch(output),
+        (true, _) => Show::Watch { broker, output },
         (false, true) => Show::Rate,
         (false, false) => Show::Messages(output),
     };

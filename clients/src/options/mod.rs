@@ -286,12 +286,17 @@ pub enum Retained {
 }
 
 /// What `mosquitto_sub` shows.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Show {
     /// Every message.
     Messages(Output),
     /// The latest message of each topic, in a line of the terminal that is its own (`--watch`).
-    Watch(Output),
+    Watch {
+        /// The host's name, or the path of the socket.
+        broker: String,
+        /// How a message is printed.
+        output: Output,
+    },
     /// How many messages came in each second (`--message-rate`).
     Rate,
 }

@@ -1,0 +1,162 @@
+//! `mosquitto_rr`: subscribes to the response topic, publishes the request, prints the response, and ends.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::SystemTime;
+
+use mqtt::{PacketIdentifier, PropertiesBuffer, ReasonCode, SubscriptionOptions};
+use smol::Timer;
+use smol::future::Future;
+
+use crate::client::{Client, Event, Message, Received};
+use crate::conversation::{Application, Next};
+use crate::exit::{self, Failure};
+use crate::format::Output;
+use crate::options::Request;
+use crate::outbox::Payload;
+use crate::publish;
+
+/// Reason Codes of SUBACK from here on are errors; in 3.x there is this one alone.
+const FAILURE: u8 = 0x80;
+
+/// `mosquitto_rr` at work.
+pub(crate) struct Requester {
+    message: Rc<Message>,
+    payload: Payload,
+    response_topic: String,
+    options: SubscriptionOptions,
+    subscribe_properties: PropertiesBuffer,
+    skip_retained: bool,
+    output: Output,
+    quiet: bool,
+    /// The end of `-W`.
+    timeout: Timer,
+    subscribing: Option<PacketIdentifier>,
+    /// The number of the request, once it is sent.
+    request: Option<u16>,
+}
+
+impl Requester {
+    /// Loads the request; the time of `-W` runs from here on.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(crate) fn new(request: Request, quiet: bool) -> Result<Requester, Failure> {
+        let message = request.message;
+        Ok(Requester {
+            payload: publish::load(message.source)?,
+            message: Rc::new(Message::new(
+                message.topic,
+                message.qos,
+                message.retain,
+                message.properties,
+            )),
+            response_topic: request.response_topic,
+            options: request.options,
+            subscribe_properties: request.subscribe_properties,
+            skip_retained: request.skip_retained,
+            output: request.output,
+            quiet,
+            timeout: request.timeout.map_or(Timer::never(), Timer::after),
+            subscribing: None,
+            request: None,
+        })
+    }
+
+    fn connected(&mut self, client: &mut Client) -> Next {
+        let filter = std::slice::from_ref(&self.response_topic);
+        match client.subscribe(filter, self.options, &self.subscribe_properties) {
+            Ok(identifier) => {
+                self.subscribing = Some(identifier);
+                Next::Continue
+            }
+            Err(error) => fail(client, format!("Error: {error}.\n")),
+        }
+    }
+
+    fn subscribed(&mut self, codes: &[u8], client: &mut Client) -> Next {
+        // The original goes on, and waits for what cannot come.
+        if codes.iter().all(|code| *code >= FAILURE) {
+            let line = "Error: The subscription to the response topic was denied.\n";
+            return fail(client, line.into());
+        }
+        match client.publish(&self.message, self.payload.clone()) {
+            Ok(identifier) => {
+                self.request = Some(identifier);
+                Next::Continue
+            }
+            Err(unsendable) => {
+                client.disconnect(ReasonCode::Success);
+                Next::End(Err(publish::failure(unsendable)))
+            }
+        }
+    }
+
+    fn response(&mut self, message: &Received<'_>, client: &mut Client) -> Next {
+        if self.skip_retained && message.message().retain {
+            client.acknowledge(message);
+            return Next::Continue;
+        }
+        let mut out = Vec::new();
+        let printed = self
+            .output
+            .write(&message.message(), SystemTime::now(), &mut out);
+        let printed = printed.and_then(|complaints| {
+            for complaint in complaints {
+                publish::say(self.quiet, &format!("{complaint}\n"));
+            }
+            let mut stdout = io::stdout().lock();
+            stdout.write_all(&out).and_then(|()| stdout.flush())
+        });
+        if printed.is_ok() {
+            client.acknowledge(message);
+        }
+        client.disconnect(ReasonCode::Success);
+        Next::End(printed.map_err(Failure::System))
+    }
+}
+
+fn fail(client: &mut Client, lines: String) -> Next {
+    client.disconnect(ReasonCode::Success);
+    Next::End(Err(Failure::Input(lines)))
+}
+
+impl Application for Requester {
+    fn event(&mut self, event: Event<'_>, client: &mut Client) -> Next {
+        match event {
+            Event::Connected => self.connected(client),
+            Event::Refused(refusal) => Next::End(Err(Failure::Refused(refusal))),
+            Event::Subscribed { identifier, codes } if self.subscribing == Some(identifier) => {
+                self.subscribed(codes, client)
+            }
+            Event::Message(message) => self.response(&message, client),
+            // Nobody got the request, and so nobody answers.
+            Event::Published {
+                identifier, reason, ..
+            } if reason.is_error() && self.request == Some(identifier) => {
+                let reason = exit::reason(reason as u8);
+                let line = format!("Warning: Publish {identifier} failed: {reason}.\n");
+                fail(client, line)
+            }
+            Event::Disconnected(_) => Next::End(Err(Failure::Disconnected)),
+            _ => Next::Continue,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<Next> {
+        Pin::new(&mut self.timeout).poll(cx).map(|_| {
+            if !client.was_online() {
+                return Next::End(Err(Failure::NotConnected));
+            }
+            client.disconnect(ReasonCode::Success);
+            Next::End(Err(Failure::TimedOut))
+        })
+    }
+
+    /// The request must not be made twice.
+    fn reconnects(&self) -> bool {
+        false
+    }
+}
