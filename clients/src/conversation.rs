@@ -107,6 +107,8 @@ struct Conversation {
     unread: Range<usize>,
     /// Nothing can be sent any more; what the broker said before may tell why.
     is_broken: bool,
+    /// Everything that the stream has taken is on its way; TLS and WebSockets may hold some back.
+    is_flushed: bool,
     /// Whether it is the broker's turn, and not the application's.
     reads_first: bool,
     timer: Timer,
@@ -128,6 +130,7 @@ impl Conversation {
             buffer: Vec::new(),
             unread: 0..0,
             is_broken: false,
+            is_flushed: true,
             reads_first: false,
             timer: Timer::never(),
             end: None,
@@ -142,7 +145,7 @@ impl Conversation {
         client.connect(Instant::now());
         loop {
             print_trace(client);
-            if (client.outbox().is_empty() || self.is_broken)
+            if (client.outbox().is_empty() && self.is_flushed || self.is_broken)
                 && let Some(end) = self.end.take()
             {
                 self.close().await;
@@ -240,6 +243,7 @@ impl Conversation {
             match Pin::new(&mut self.stream).poll_write(cx, bytes) {
                 Poll::Ready(Ok(count)) if count > 0 => {
                     outbox.wrote(count);
+                    self.is_flushed = false;
                     is_sent = true;
                 }
                 Poll::Ready(_) => {
@@ -249,8 +253,11 @@ impl Conversation {
                 Poll::Pending => return Ok(is_sent),
             }
         }
-        if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(cx) {
-            self.is_broken = true;
+        // In any case: a WebSocket also has answers of its own.
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Ready(Ok(())) => is_sent |= !std::mem::replace(&mut self.is_flushed, true),
+            Poll::Ready(Err(_)) => self.is_broken = true,
+            Poll::Pending => {}
         }
         Ok(is_sent)
     }

@@ -14,17 +14,11 @@ pub mod options;
 mod outbox;
 mod passphrase;
 mod publish;
+mod request;
+mod socks;
 mod subscribe;
 mod transport;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the transport that uses it is not there yet")
-)]
-mod socks;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the transport that uses it is not there yet")
-)]
+mod watch;
 mod websocket;
 
 use std::ffi::{OsStr, OsString};
