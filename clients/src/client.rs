@@ -183,6 +183,11 @@ impl Client {
         self.was_online
     }
 
+    /// Whether the Server is asked to keep the Session beyond this Network Connection.
+    pub(crate) fn keeps_session(&self) -> bool {
+        !self.start.clean_start
+    }
+
     /// Whether all messages are acknowledged.
     pub(crate) fn is_acknowledged(&self) -> bool {
         self.in_flight.is_empty()

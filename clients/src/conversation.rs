@@ -54,20 +54,24 @@ pub(crate) async fn run(
     client: &mut Client,
     application: &mut dyn Application,
 ) -> Result<(), Failure> {
+    let mut was_connected = false;
     loop {
         let dialled = match meanwhile(application, client, dialer.dial()).await {
             Ok(dialled) => dialled,
             Err(end) => return end,
         };
         let result = match dialled {
-            Ok(stream) => Conversation::new(stream).run(client, application).await,
+            Ok(stream) => {
+                was_connected = true;
+                Conversation::new(stream).run(client, application).await
+            }
             Err(failure) => Err(failure),
         };
         client.lost();
         match result {
             Err(failure)
-                if failure.is_of_connection()
-                    && client.was_online()
+                if failure.may_pass(client.was_online())
+                    && was_connected
                     && application.reconnects() => {}
             result => return result,
         }
@@ -105,6 +109,8 @@ struct Conversation {
     buffer: Vec<u8>,
     /// Those of them that are not understood yet.
     unread: Range<usize>,
+    /// Why reading failed, if it did.
+    error: Option<io::Error>,
     /// Nothing can be sent any more; what the broker said before may tell why.
     is_broken: bool,
     /// Everything that the stream has taken is on its way; TLS and WebSockets may hold some back.
@@ -129,6 +135,7 @@ impl Conversation {
             stream,
             buffer: Vec::new(),
             unread: 0..0,
+            error: None,
             is_broken: false,
             is_flushed: true,
             reads_first: false,
@@ -172,7 +179,12 @@ impl Conversation {
 
     /// What it means that nothing can be sent or heard any more.
     fn end_early(&mut self) -> Result<(), Failure> {
-        self.end.take().unwrap_or(Err(Failure::Lost))
+        self.end.take().unwrap_or_else(|| {
+            Err(match self.error.take() {
+                Some(error) if is_of_tls(&error) => Failure::Broken(error),
+                _ => Failure::Lost,
+            })
+        })
     }
 
     fn finish(&mut self, end: Result<(), Failure>) {
@@ -273,9 +285,11 @@ impl Conversation {
             self.make_room();
         }
         let room = &mut self.buffer[self.unread.end..];
-        Pin::new(&mut self.stream)
-            .poll_read(cx, room)
-            .map(|result| result.unwrap_or(0))
+        let result = ready!(Pin::new(&mut self.stream).poll_read(cx, room));
+        Poll::Ready(result.unwrap_or_else(|error| {
+            self.error = Some(error);
+            0
+        }))
     }
 
     /// Makes room for the rest of a packet: no more than has come already, whatever it claims.
@@ -339,6 +353,11 @@ impl Conversation {
         };
         future::or(farewell, limit).await;
     }
+}
+
+/// Whether TLS has failed, and not what is below it.
+fn is_of_tls(error: &io::Error) -> bool {
+    error.raw_os_error().is_none() && error.kind() != io::ErrorKind::UnexpectedEof
 }
 
 /// Prints what the Client has written down. If nobody reads it the tool does its work nevertheless.

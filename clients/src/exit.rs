@@ -29,6 +29,8 @@ pub(crate) enum Failure {
     Disconnected,
     /// The Network Connection ended before all was done.
     Lost,
+    /// So it did, with words of TLS: the broker refuses our certificate, for example.
+    Broken(io::Error),
     /// The message has a higher QoS than the broker allows [MQTT-3.2.2-11].
     QosNotSupported,
     /// The packet is larger than the broker takes [MQTT-3.2.2-15], or than any may be.
@@ -65,7 +67,7 @@ impl Failure {
             | Failure::File(_) => 1,
             Failure::Protocol => 2,
             Failure::Disconnected => 4,
-            Failure::Lost => 7,
+            Failure::Lost | Failure::Broken(_) => 7,
             Failure::Tls(_) => 8,
             Failure::System(_) => 14,
             Failure::Proxy(_) => 16,
@@ -77,16 +79,17 @@ impl Failure {
         }
     }
 
-    /// Whether another attempt may do better.
-    pub(crate) fn is_of_connection(&self) -> bool {
-        matches!(
-            self,
+    /// Whether another attempt may do better. What a broker that has accepted us once says against it now is an accident.
+    pub(crate) fn may_pass(&self, was_online: bool) -> bool {
+        match self {
             Failure::Lookup
-                | Failure::Dial(_)
-                | Failure::Tls(_)
-                | Failure::Proxy(_)
-                | Failure::Lost
-        )
+            | Failure::Dial(_)
+            | Failure::Tls(_)
+            | Failure::Proxy(_)
+            | Failure::Lost => true,
+            Failure::Broken(_) => was_online,
+            _ => false,
+        }
     }
 
     /// The lines for standard error, which `--quiet` silences. `says_more`: after what the broker says of its refusal, the
@@ -123,7 +126,7 @@ impl Failure {
                 writeln!(out, "Connection error: {refusal}")?;
                 match refusal {
                     _ if !says_more => Ok(()),
-                    Refusal::ReturnCode(1..=5) | Refusal::ReasonCode(1) => {
+                    Refusal::ReturnCode(1..=5) => {
                         writeln!(out, "Error: The connection was refused.")
                     }
                     _ => writeln!(out, "{PROTOCOL}"),
@@ -132,6 +135,10 @@ impl Failure {
             Failure::Protocol => writeln!(out, "{PROTOCOL}"),
             Failure::Disconnected => writeln!(out, "Error: The client is not currently connected."),
             Failure::Lost => writeln!(out, "Error: The connection was lost."),
+            Failure::Broken(error) => {
+                writeln!(out, "Error: The connection was lost.")?;
+                writeln!(out, "{}.", words(error))
+            }
             Failure::QosNotSupported => {
                 writeln!(
                     out,
@@ -167,8 +174,7 @@ impl fmt::Display for Refusal {
             Refusal::ReturnCode(4) => "Connection Refused: bad user name or password.",
             Refusal::ReturnCode(5) => "Connection Refused: not authorised.",
             Refusal::ReturnCode(_) => "Connection Refused: unknown reason.",
-            // A broker of 3.x refuses 5.0 in its own way.
-            Refusal::ReasonCode(1 | 0x84) => {
+            Refusal::ReasonCode(0x84) => {
                 "Unsupported Protocol Version. Try an MQTT v5 broker, or use MQTT v3.x mode."
             }
             Refusal::ReasonCode(code) => return out.write_str(&reason(*code)),

@@ -187,8 +187,10 @@ pub(crate) fn say(quiet: bool, lines: &str) {
 }
 
 impl Application for Publisher {
-    fn event(&mut self, event: Event<'_>, _client: &mut Client) -> Next {
+    fn event(&mut self, event: Event<'_>, client: &mut Client) -> Next {
         match event {
+            // Left over in the Session of another tool, or a whim of the broker.
+            Event::Message(message) => client.acknowledge(&message),
             Event::Refused(refusal) => return Next::End(Err(Failure::Refused(refusal))),
             Event::Disconnected(_) => return Next::End(Err(Failure::Disconnected)),
             Event::Published {

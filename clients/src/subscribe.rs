@@ -252,7 +252,9 @@ impl Subscriber {
         let Some(timer) = &mut self.ending else {
             return Poll::Pending;
         };
-        let is_done = !client.is_online() || client.is_acknowledged() && client.is_released();
+        // Without its Session the broker has nothing to release.
+        let is_released = client.is_released() || !client.is_online() && !client.keeps_session();
+        let is_done = client.is_acknowledged() && is_released;
         if !is_done && Pin::new(timer).poll(cx).is_pending() {
             return Poll::Pending;
         }
@@ -333,7 +335,7 @@ impl Application for Subscriber {
     }
 
     fn reconnects(&self) -> bool {
-        self.ending.is_none()
+        true
     }
 }
 

@@ -197,6 +197,10 @@ impl Client {
         self.trace.note(format_args!("received CONNACK ({code})"));
         self.state = State::Ended;
         Event::Refused(match self.start.version {
+            // In its own way, by a broker of 3.x.
+            Version::V5 if code == 1 => {
+                Refusal::ReasonCode(ReasonCode::UnsupportedProtocolVersion as u8)
+            }
             Version::V5 => Refusal::ReasonCode(code),
             Version::V31 | Version::V311 => Refusal::ReturnCode(code),
         })

@@ -490,7 +490,7 @@ fn refusals() {
     assert_eq!(heard, refused(0x87));
     // A Server of 3.x to a Client of 5.0.
     let heard = Talk::new(V5, |_| {}).hear_bytes(&[0x20, 2, 0, 1]);
-    assert_eq!(heard, refused(1));
+    assert_eq!(heard, refused(0x84));
 }
 
 #[test]
