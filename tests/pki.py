@@ -87,14 +87,15 @@ class Authority(Identity):
         (directory / "config").write_text(
             "[ca]\ndefault_ca = this\n[this]\ndatabase = index\nunique_subject = no\nnew_certs_dir = .\n"
             "default_md = default\nrand_serial = yes\npolicy = any\ncopy_extensions = none\n"
-            "[any]\ncommonName = supplied\n")
+            "[any]\ncommonName = optional\norganizationName = optional\n")
 
-    def sign(self, common_name, algorithm="P-256", extensions="", starts=None, ends="20991231235959Z"):
+    def sign(self, common_name, algorithm="P-256", extensions="", starts=None, ends="20991231235959Z",
+             attribute="CN"):
         """A certificate with this name, and its key. Times are written like 20991231235959Z."""
         name = f"{len(list(self.directory.iterdir()))}"
         files = Identity(self.directory, name)
         run(self.directory, "openssl", "genpkey", "-algorithm", *ALGORITHMS[algorithm], "-out", files.key)
-        run(self.directory, "openssl", "req", "-new", "-key", files.key, "-subj", f"/CN={common_name}",
+        run(self.directory, "openssl", "req", "-new", "-key", files.key, "-subj", f"/{attribute}={common_name}",
             "-out", f"{name}.csr")
         (self.directory / f"{name}.ext").write_text(extensions + "\n")
         run(self.directory, "openssl", "ca", "-config", "config", "-batch", "-notext", "-in", f"{name}.csr",

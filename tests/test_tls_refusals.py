@@ -132,6 +132,21 @@ def test_another_name(certified, ca):
     noted(certified, "the Common Name of the client certificate is not the one allowed")
 
 
+def test_no_name(certified, ca):
+    with Secure(certified.port, context(None, ca.sign("one", attribute="O"))) as client:
+        client.send_connect()
+        client.expect_refused(5)
+    noted(certified, "the client certificate has no Common Name")
+
+
+def test_a_message_that_does_not_exist(keyed):
+    """OpenSSL's reason is told, not the place in its source."""
+    with Connection(keyed.port, b"\x16\x03\x03\0\x04\x63\0\0\0") as client:
+        client.until_closed()
+    noted(keyed, "the TLS handshake failed: unexpected message")
+    assert not [reason for reason, _ in keyed.refusals() if ".c:" in reason]
+
+
 def test_a_client_that_does_not_trust_the_broker(certified, ca, tmp_path):
     other = Authority(tmp_path / "other")
     with pytest.raises(ssl.SSLCertVerificationError):

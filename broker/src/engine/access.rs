@@ -11,8 +11,8 @@ pub(crate) enum Denied {
     NoUsername,
     /// A user name, but not the password that goes with it; which of the two is wrong is not told.
     WrongCredentials,
-    /// Certificate CN is required, but the connection has no client certificate.
-    NoCertificate,
+    /// Certificate CN is required, but the client's certificate has none, or none that can be read.
+    NoCommonName,
     /// The Common Name is another one.
     WrongCommonName,
 }
@@ -22,7 +22,9 @@ impl fmt::Display for Denied {
         f.write_str(match self {
             Denied::NoUsername => "no user name and password given",
             Denied::WrongCredentials => "wrong user name or password",
-            Denied::NoCertificate => "no client certificate",
+            Denied::NoCommonName => {
+                "the client certificate has no Common Name (or the client came before one was asked for)"
+            }
             Denied::WrongCommonName => {
                 "the Common Name of the client certificate is not the one allowed"
             }
@@ -67,7 +69,7 @@ impl Access {
                 }
             }
             Authentication::CertificateCn { common_name } => {
-                match credentials.common_name.ok_or(Denied::NoCertificate)? {
+                match credentials.common_name.ok_or(Denied::NoCommonName)? {
                     name if name == common_name => Ok(()),
                     _ => Err(Denied::WrongCommonName),
                 }
@@ -141,6 +143,6 @@ mod tests {
             access.admit(&with(Some("data"))),
             Err(Denied::WrongCommonName)
         );
-        assert_eq!(access.admit(&with(None)), Err(Denied::NoCertificate));
+        assert_eq!(access.admit(&with(None)), Err(Denied::NoCommonName));
     }
 }

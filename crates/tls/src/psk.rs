@@ -164,5 +164,12 @@ pub(crate) fn refusal(ssl: &SslRef, error: &ssl::Error) -> Refusal {
         }
     }
     session::clear_errors();
-    Refusal::Protocol(error.to_string())
+    Refusal::Protocol(words(error))
+}
+
+/// OpenSSL's reason alone: its full text names the line of its source.
+fn words(error: &ssl::Error) -> String {
+    let errors = error.ssl_error().map_or(&[][..], ErrorStack::errors);
+    let reason = errors.iter().rev().find_map(openssl::error::Error::reason);
+    reason.map_or_else(|| error.to_string(), str::to_owned)
 }
