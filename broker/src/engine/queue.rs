@@ -105,6 +105,9 @@ struct Waiting {
 }
 
 impl Queue {
+    /// For so many more messages there is room at least when a queue grows.
+    const ROOM: usize = 4;
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_none()
@@ -268,7 +271,12 @@ impl Queue {
             waiting.counted += 1;
             waiting.counted_bytes += delivery.message.cost() as u64;
         }
-        waiting.deliveries.push_back(delivery);
+        let deliveries = &mut waiting.deliveries;
+        if deliveries.len() == deliveries.capacity() {
+            // By a half and not to the double: there are many queues.
+            deliveries.reserve_exact((deliveries.len() / 2).max(Self::ROOM));
+        }
+        deliveries.push_back(delivery);
     }
 
     fn remove(&mut self, position: usize) -> Option<Delivery> {
@@ -285,8 +293,11 @@ impl Queue {
             waiting.counted -= 1;
             waiting.counted_bytes -= delivery.message.cost() as u64;
         }
-        if waiting.deliveries.is_empty() {
+        let (len, capacity) = (waiting.deliveries.len(), waiting.deliveries.capacity());
+        if len == 0 {
             self.0 = None;
+        } else if capacity > 16 * Self::ROOM && len < capacity / 4 {
+            waiting.deliveries.shrink_to(capacity / 2);
         }
         Some(delivery)
     }
@@ -319,6 +330,25 @@ mod tests {
             replay: ROOT,
             extra: None,
         }
+    }
+
+    #[test]
+    fn memory_follows_what_waits() {
+        let capacity = |queue: &Queue| queue.0.as_ref().map_or(0, |one| one.deliveries.capacity());
+        let mut queue = Queue::default();
+        for count in 1..=1000 {
+            queue.push(delivery(b"x"));
+            let most = count + (count / 2).max(Queue::ROOM);
+            assert!((count..=most).contains(&capacity(&queue)), "{count}");
+        }
+        for count in (1..1000).rev() {
+            assert!(queue.pop().is_some());
+            assert!(
+                capacity(&queue) <= (4 * count + 3).max(16 * Queue::ROOM),
+                "{count}"
+            );
+        }
+        assert!(queue.pop().is_some() && queue.0.is_none());
     }
 
     #[test]
