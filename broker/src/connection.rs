@@ -71,6 +71,18 @@ impl Connection {
         }
     }
 
+    /// How much is missing of a packet that is too large to be read into the buffer of all connections, if this is one and has
+    /// begun.
+    fn rest_of_packet(&self) -> Option<usize> {
+        if self.partial.len() < READ_REST_FROM || !self.begun || self.websocket.is_some() {
+            return None;
+        }
+        // The engine has refused one that is larger than allowed.
+        let frame = mqtt::frame(&self.partial, mqtt::MAX_PACKET_SIZE).ok()??;
+        let rest = frame.total_len.checked_sub(self.partial.len())?;
+        (rest > 0 && frame.total_len > READ_BEHIND).then_some(rest)
+    }
+
     /// Keeps what the engine has no use for yet, and nothing else.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
@@ -132,6 +144,8 @@ impl Connection {
 const READ_A_TURN: usize = 32 * 1024;
 /// The longest beginning of a packet that what follows it is read behind, so that both are in one piece without being copied.
 const READ_BEHIND: usize = 32 * 1024;
+/// So much of a larger packet must have come before there is room for a turn's bytes of it.
+const READ_REST_FROM: usize = 4 * 1024;
 /// Bytes of the buffer that all connections share.
 pub(crate) const BUFFER: usize = READ_BEHIND + READ_A_TURN;
 
@@ -194,17 +208,46 @@ fn read(
             return Poll::Pending;
         }
     }
+    let filled = match connection.rest_of_packet() {
+        Some(rest) => read_rest(broker, key, connection, rest, cx),
+        None => read_some(broker, key, connection, cx),
+    };
+    let there_is_more = match std::task::ready!(filled) {
+        Ok(there_is_more) => there_is_more,
+        Err(reason) => return Poll::Ready(reason),
+    };
+    if connection.rest(&broker.engine.borrow()) || there_is_more {
+        // There is more to do; the others come first.
+        broker.again(cx.waker());
+        return Poll::Pending;
+    }
+    // A short read: ask the reactor to wake this task for the next bytes, unless the end is near.
+    match connection.link.poll_readable(cx) {
+        Poll::Ready(()) => {
+            broker.again(cx.waker());
+            Poll::Pending
+        }
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+/// Reads whatever there is into the buffer of all connections. Tells whether there may be more, or why the connection is over.
+fn read_some(
+    broker: &Broker,
+    key: ConnectionKey,
+    connection: &mut Connection,
+    cx: &Context<'_>,
+) -> Poll<Result<bool, &'static str>> {
     let buffer = &mut *broker.buffer.borrow_mut();
     let before = match connection.partial.len() {
         before @ ..=READ_BEHIND if connection.begun => before,
         _ => 0,
     };
     let read = &mut buffer[before..before + READ_A_TURN];
-    let count = match connection.link.poll_read(cx, read) {
-        Poll::Pending => return Poll::Pending,
-        Poll::Ready(Ok(0)) => return Poll::Ready("the connection was closed"),
-        Poll::Ready(Ok(count)) => count,
-        Poll::Ready(Err(error)) => return Poll::Ready(lost(&error)),
+    let count = match std::task::ready!(connection.link.poll_read(cx, read)) {
+        Ok(0) => return Poll::Ready(Err("the connection was closed")),
+        Ok(count) => count,
+        Err(error) => return Poll::Ready(Err(lost(&error))),
     };
     let mut len = count;
     if let Some(websocket) = &mut connection.websocket {
@@ -222,24 +265,43 @@ fn read(
         let used = engine.receive(now, key, input);
         connection.keep(&input[used..]);
     } else {
-        connection
-            .partial
-            .extend_from_slice(&buffer[before..before + len]);
+        let read = &buffer[before..before + len];
+        connection.partial.extend_from_slice(read);
         connection.take_partial(now, engine, key);
     }
-    if connection.rest(engine) || count == READ_A_TURN {
-        // There is more to do; the others come first.
-        broker.again(cx.waker());
-        return Poll::Pending;
+    Poll::Ready(Ok(count == READ_A_TURN))
+}
+
+/// Reads the rest of a large packet to where its beginning lies, and no more.
+fn read_rest(
+    broker: &Broker,
+    key: ConnectionKey,
+    connection: &mut Connection,
+    rest: usize,
+    cx: &Context<'_>,
+) -> Poll<Result<bool, &'static str>> {
+    let partial = &mut connection.partial;
+    let before = partial.len();
+    // Only as much as may come now: whoever announces a large packet has not sent it yet.
+    let asked = rest.min(READ_A_TURN);
+    partial.resize(before + asked, 0);
+    let result = connection.link.poll_read(cx, &mut partial[before..]);
+    let count = match &result {
+        Poll::Ready(Ok(count)) => *count,
+        _ => 0,
+    };
+    partial.truncate(before + count);
+    if partial.capacity() / 2 > partial.len() {
+        // Who sends little at a time gets no room for more.
+        partial.shrink_to(2 * partial.len());
     }
-    // A short read: ask the reactor to wake this task for the next bytes, unless the end is near.
-    match connection.link.poll_readable(cx) {
-        Poll::Ready(()) => {
-            broker.again(cx.waker());
-            Poll::Pending
-        }
-        Poll::Pending => Poll::Pending,
+    match std::task::ready!(result) {
+        Ok(0) => return Poll::Ready(Err("the connection was closed")),
+        Ok(_) => {}
+        Err(error) => return Poll::Ready(Err(lost(&error))),
     }
+    connection.take_partial(broker.now(), &mut broker.engine.borrow_mut(), key);
+    Poll::Ready(Ok(count == asked))
 }
 
 /// Does what the frames that were read ask for, beside the MQTT in them.

@@ -148,6 +148,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         full!(0.44),
     ),
     stream(
+        "pairs_64k",
+        "10 publishers, each to a subscriber of its own, QoS 0, 64,000 B",
+        Stream::new(Shape::Pairs(10), Q0, 8).of(64_000),
+        &[],
+    ),
+    stream(
         "single_q0",
         "10 publishers, one message of each at a time, each to a subscriber of its own, QoS 0, 100 B",
         Stream::single(Q0),

@@ -80,11 +80,6 @@ impl Router {
         frames.clear();
         frames
     }
-
-    /// The message was delivered.
-    pub(super) fn give_back(&mut self, frames: Box<Frames>) {
-        self.frames = Some(frames);
-    }
 }
 
 impl Engine {
@@ -113,11 +108,11 @@ impl Engine {
         self.collect(publisher, passing);
         self.router.behind.clear();
         let (mut stored, mut lost) = (None, false);
-        let mut frames = self.router.take_frames();
         let targets = std::mem::take(&mut self.router.targets);
         let of_targets = std::mem::take(&mut self.router.identifiers);
         // For one alone it is encoded where it is to go.
         let is_shared = targets.len() > 1;
+        let mut frames = is_shared.then(|| self.router.take_frames());
         for (number, target) in targets.iter().enumerate() {
             let is_absent = |key| self.sessions[key as usize].connection.is_none();
             if publisher.is_none() && is_absent(target.session) {
@@ -129,12 +124,12 @@ impl Engine {
                 let range = of(number as u32)..of(number as u32 + 1);
                 identifiers.extend(of_targets[range].iter().map(|&(_, one)| one));
             }
-            let frames = is_shared.then_some(&mut *frames);
+            let frames = frames.as_deref_mut();
             lost |= !self.deliver(now, target, passing, &mut stored, frames, &identifiers);
         }
         let router = &mut self.router;
         (router.targets, router.identifiers) = (targets, of_targets);
-        router.give_back(frames);
+        router.frames = router.frames.take().or(frames);
         Distributed {
             matched: self.router.matched,
             lost,

@@ -43,13 +43,14 @@ impl Own<'_> {
     }
 }
 
-/// Appends a PUBLISH. Returns its length.
+/// Appends a PUBLISH, or what stands before its payload if that is not to be copied. Returns the length of the whole packet.
 pub(crate) fn encode(
     out: &mut Vec<u8>,
     version: Version,
     passing: &Passing<'_>,
     header: Header,
     own: Own<'_>,
+    is_copied: bool,
 ) -> usize {
     let start = out.len();
     let mut buffer = PropertiesBuffer::new();
@@ -93,10 +94,15 @@ pub(crate) fn encode(
     };
     // The one possible failure, a packet over 256 MiB, leaves nothing in `out`; the message came in a packet of at
     // most that size, and what is added to it is a few bytes.
-    if publish.encode(version, out).is_err() {
-        out.truncate(start);
+    let len = passing.payload.len();
+    let (encoded, elsewhere) = match is_copied {
+        true => (publish.encode(version, out), 0),
+        false => (publish.encode_header(len, version, out), len),
+    };
+    match encoded {
+        Ok(()) => out.len() - start + elsewhere,
+        Err(_) => 0,
     }
-    out.len() - start
 }
 
 /// Appends a property whose value is valid: it came out of a packet, or is a number or a short text of ours.
@@ -114,13 +120,16 @@ fn whole_seconds(lifetime: Duration) -> u32 {
 #[derive(Debug, Default)]
 struct Frame {
     bytes: Vec<u8>,
+    /// The length of the packet, with a payload that is not copied.
+    len: usize,
     /// Where the Packet Identifier stands.
     identifier_at: usize,
 }
 
-/// The encodings of one message: with and without properties, with and without a Packet Identifier.
+/// The encodings of one message: with and without properties, with and without a Packet Identifier, with and without the
+/// payload.
 #[derive(Debug, Default)]
-pub(crate) struct Frames([Frame; 4]);
+pub(crate) struct Frames([Frame; 8]);
 
 impl Frames {
     /// Capacity that is kept from message to message.
@@ -147,8 +156,9 @@ impl Frames {
         max_len: u32,
         body: Option<Rc<Message>>,
     ) -> bool {
-        let class =
-            usize::from(version == Version::V5) * 2 + usize::from(header.qos > QoS::AtMostOnce);
+        let class = usize::from(version == Version::V5) << 2
+            | usize::from(header.qos > QoS::AtMostOnce) << 1
+            | usize::from(body.is_some());
         let frame = &mut self.0[class];
         if frame.bytes.is_empty() {
             let plain = Header {
@@ -156,20 +166,17 @@ impl Frames {
                 retain: false,
                 ..header
             };
-            encode(&mut frame.bytes, version, passing, plain, Own::NONE);
+            let bytes = &mut frame.bytes;
+            frame.len = encode(bytes, version, passing, plain, Own::NONE, body.is_none());
             let length_bytes = frame.bytes.iter().skip(1).position(|byte| byte & 0x80 == 0);
             frame.identifier_at = 1 + length_bytes.unwrap_or(0) + 1 + 2 + passing.topic.len();
         }
-        if frame.bytes.len() > max_len as usize || frame.bytes.is_empty() {
+        if frame.len > max_len as usize || frame.len == 0 {
             return false;
         }
-        let copied = match body {
-            Some(_) => frame.bytes.len() - passing.payload.len(),
-            None => frame.bytes.len(),
-        };
         let out = outbox.append();
         let start = out.len();
-        out.extend_from_slice(&frame.bytes[..copied]);
+        out.extend_from_slice(&frame.bytes);
         // [MQTT 5.0, 3.3.1]: type 3, then DUP, QoS and RETAIN.
         out[start] =
             0x30 | u8::from(header.dup) << 3 | (header.qos as u8) << 1 | u8::from(header.retain);
@@ -195,24 +202,15 @@ fn append(
     max_len: u32,
     body: Option<&Rc<Message>>,
 ) -> bool {
-    if let Some(body) = body {
-        let mut whole = Vec::new();
-        let len = encode(&mut whole, version, passing, header, own);
-        if len == 0 || len > max_len as usize {
-            return false;
-        }
-        outbox
-            .append()
-            .extend_from_slice(&whole[..len - passing.payload.len()]);
-        outbox.append_body(Rc::clone(body));
-        return true;
-    }
     let out = outbox.append();
     let start = out.len();
-    let len = encode(out, version, passing, header, own);
+    let len = encode(out, version, passing, header, own, body.is_none());
     if len == 0 || len > max_len as usize {
         out.truncate(start);
         return false;
+    }
+    if let Some(body) = body {
+        outbox.append_body(Rc::clone(body));
     }
     true
 }
@@ -296,7 +294,7 @@ mod tests {
                             frames.append(outbox, version, &passing, header, limit, body)
                         };
                         assert!(append(&mut outbox, u32::MAX, None));
-                        encode(&mut encoded, version, &passing, header, Own::NONE);
+                        encode(&mut encoded, version, &passing, header, Own::NONE, true);
                         assert_eq!(outbox.pending(), encoded);
                         assert!(!append(&mut outbox, encoded.len() as u32 - 1, None));
                         let stored = Message::store(&passing, now, &account);
