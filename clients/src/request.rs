@@ -4,11 +4,13 @@ use std::io::{self, Write};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
+use async_signal::{Signal, Signals};
 use mqtt::{PacketIdentifier, PropertiesBuffer, ReasonCode, SubscriptionOptions};
 use smol::Timer;
 use smol::future::Future;
+use smol::stream::Stream;
 
 use crate::client::{Client, Event, Message, Received};
 use crate::conversation::{Application, Next};
@@ -18,6 +20,8 @@ use crate::options::Request;
 use crate::outbox::Payload;
 use crate::publish;
 
+/// How long the last acknowledgement may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Reason Codes of SUBACK from here on are errors; in 3.x there is this one alone.
 const FAILURE: u8 = 0x80;
 
@@ -31,19 +35,23 @@ pub(crate) struct Requester {
     skip_retained: bool,
     output: Output,
     quiet: bool,
+    signals: Signals,
     /// The end of `-W`.
     timeout: Timer,
     subscribing: Option<PacketIdentifier>,
     /// The number of the request, once it is sent.
     request: Option<u16>,
+    /// The response is printed; its acknowledgement is waited for, until then.
+    ending: Option<Timer>,
 }
 
 impl Requester {
     /// Loads the request; the time of `-W` runs from here on.
     ///
     /// # Errors
-    /// It cannot be read.
+    /// It cannot be read, or signals cannot be caught.
     pub(crate) fn new(request: Request, quiet: bool) -> Result<Requester, Failure> {
+        let signals = Signals::new([Signal::Int, Signal::Term]).map_err(Failure::System)?;
         let message = request.message;
         Ok(Requester {
             payload: publish::load(message.source)?,
@@ -59,9 +67,11 @@ impl Requester {
             skip_retained: request.skip_retained,
             output: request.output,
             quiet,
+            signals,
             timeout: request.timeout.map_or(Timer::never(), Timer::after),
             subscribing: None,
             request: None,
+            ending: None,
         })
     }
 
@@ -77,10 +87,13 @@ impl Requester {
     }
 
     fn subscribed(&mut self, codes: &[u8], client: &mut Client) -> Next {
-        // The original goes on, and waits for what cannot come.
-        if codes.iter().all(|code| *code >= FAILURE) {
-            let line = "Error: The subscription to the response topic was denied.\n";
-            return fail(client, line.into());
+        // As the original: the reason, and no failure.
+        if let [code] = codes
+            && *code >= FAILURE
+        {
+            publish::say(self.quiet, &format!("{}\n", exit::reason(*code)));
+            client.disconnect(ReasonCode::Success);
+            return Next::End(Ok(()));
         }
         match client.publish(&self.message, self.payload.clone()) {
             Ok(identifier) => {
@@ -95,6 +108,9 @@ impl Requester {
     }
 
     fn response(&mut self, message: &Received<'_>, client: &mut Client) -> Next {
+        if self.ending.is_some() {
+            return Next::Continue;
+        }
         if self.skip_retained && message.message().retain {
             client.acknowledge(message);
             return Next::Continue;
@@ -110,11 +126,38 @@ impl Requester {
             let mut stdout = io::stdout().lock();
             stdout.write_all(&out).and_then(|()| stdout.flush())
         });
-        if printed.is_ok() {
-            client.acknowledge(message);
+        match printed {
+            Ok(()) => {
+                client.acknowledge(message);
+                self.ending = Some(Timer::after(PATIENCE));
+                Next::Continue
+            }
+            Err(error) => {
+                client.disconnect(ReasonCode::Success);
+                Next::End(Err(Failure::System(error)))
+            }
+        }
+    }
+
+    /// The end, when the broker has released the response.
+    fn poll_end(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<Next> {
+        let Some(timer) = &mut self.ending else {
+            return Poll::Pending;
+        };
+        if !client.is_released() && Pin::new(timer).poll(cx).is_pending() {
+            return Poll::Pending;
         }
         client.disconnect(ReasonCode::Success);
-        Next::End(printed.map_err(Failure::System))
+        Poll::Ready(Next::End(Ok(())))
+    }
+
+    /// The end without a response, for which the broker publishes the Will, as with the original.
+    fn give_up(client: &mut Client, end: Result<(), Failure>) -> Next {
+        if !client.was_online() {
+            return Next::End(Err(Failure::NotConnected));
+        }
+        client.disconnect(ReasonCode::DisconnectWithWillMessage);
+        Next::End(end)
     }
 }
 
@@ -146,13 +189,15 @@ impl Application for Requester {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>, client: &mut Client) -> Poll<Next> {
-        Pin::new(&mut self.timeout).poll(cx).map(|_| {
-            if !client.was_online() {
-                return Next::End(Err(Failure::NotConnected));
-            }
-            client.disconnect(ReasonCode::Success);
-            Next::End(Err(Failure::TimedOut))
-        })
+        if let Poll::Ready(next) = self.poll_end(cx, client) {
+            return Poll::Ready(next);
+        }
+        if Pin::new(&mut self.signals).poll_next(cx).is_ready() {
+            return Poll::Ready(Self::give_up(client, Ok(())));
+        }
+        Pin::new(&mut self.timeout)
+            .poll(cx)
+            .map(|_| Self::give_up(client, Err(Failure::TimedOut)))
     }
 
     /// The request must not be made twice.

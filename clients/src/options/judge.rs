@@ -223,11 +223,14 @@ fn session(
     };
     let stated_maximum = connect_properties.as_properties().receive_maximum();
     // The Server is not to send more than is printed: what it keeps, the next run gets.
-    let receive_maximum = stated_maximum.unwrap_or(match (tool, noted.count) {
-        (Tool::Sub, Some(count)) => {
-            u16::try_from(count.get()).map_or(MAX_INFLIGHT, |count| count.min(MAX_INFLIGHT))
-        }
-        _ => MAX_INFLIGHT,
+    let printed = match tool {
+        Tool::Pub => None,
+        Tool::Sub => noted.count.map(std::num::NonZeroU32::get),
+        Tool::Rr => Some(1),
+    };
+    let receive_maximum = stated_maximum.unwrap_or_else(|| {
+        let printed = printed.and_then(|count| u16::try_from(count).ok());
+        printed.map_or(MAX_INFLIGHT, |count| count.min(MAX_INFLIGHT))
     });
     if version == Version::V5 {
         let mut push = |property| {

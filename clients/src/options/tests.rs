@@ -513,6 +513,8 @@ fn no_more_is_received_than_printed() {
         let properties = session.connect_properties.as_properties();
         assert_eq!(properties.receive_maximum(), Some(expected));
     }
+    let session = run(Tool::Rr, &words("-t t -e r -n")).session;
+    assert_eq!(session.receive_maximum, 1);
 }
 
 #[test]
