@@ -505,11 +505,7 @@ fn request(mut noted: Noted, version: Version) -> Result<Request, Mistake> {
         properties,
     };
     check_message(&message, version)?;
-    let retain_handling = match noted.no_retained {
-        true => RetainHandling::DoNotSend,
-        false => RetainHandling::Send,
-    };
-    let options = subscription_options(&noted, retain_handling, version);
+    let options = subscription_options(&noted, RetainHandling::Send, version);
     let subscribe_properties = noted.take_properties(Command::Subscribe);
     let filter = std::slice::from_ref(&response_topic);
     check_subscribe(filter, options, &subscribe_properties, version)?;

@@ -291,7 +291,7 @@ impl Noted {
                 self.max_inflight = Some(greatest);
             }
             Id::WillTopic => {
-                self.will_topic = Some(topic_name(text()?, "will")?);
+                self.will_topic = Some(topic_name(text()?, row.name(), "will")?);
             }
             Id::WillPayload => self.will_payload = Some(value.to_vec()),
             Id::WillQos => {
@@ -300,16 +300,23 @@ impl Noted {
             }
             Id::WillRetain => self.will_retain = true,
             Id::Topic => {
-                let topic = topic_name(text()?, "publish")?;
+                let topic = topic_name(text()?, row.name(), "publish")?;
                 self.topics = vec![topic];
             }
             Id::Filter => {
-                let filter = topic_filter(text()?, "subscription")?;
+                let filter = topic_filter(text()?, row.name(), "subscription")?;
                 self.topics.push(filter);
             }
-            Id::ResponseTopic => self.response_topic = Some(topic_name(text()?, "response")?),
-            Id::Unsubscribe => self.unsubscribe.push(topic_filter(text()?, "unsubscribe")?),
-            Id::FilterOut => self.filter_out.push(topic_filter(text()?, "filter")?),
+            Id::ResponseTopic => {
+                self.response_topic = Some(topic_name(text()?, row.name(), "response")?)
+            }
+            Id::Unsubscribe => {
+                self.unsubscribe
+                    .push(topic_filter(text()?, row.name(), "unsubscribe")?)
+            }
+            Id::FilterOut => self
+                .filter_out
+                .push(topic_filter(text()?, row.name(), "filter")?),
             Id::Message => {
                 if value.len() > MAX_PAYLOAD {
                     let text = "Error: Message must be less than 268435456 bytes.";
@@ -448,8 +455,8 @@ impl Noted {
         }
         let topic = text(url.topic)?;
         match tool {
-            Tool::Sub => self.topics.push(topic_filter(topic, "subscription")?),
-            Tool::Pub | Tool::Rr => self.topics = vec![topic_name(topic, "publish")?],
+            Tool::Sub => self.topics.push(topic_filter(topic, "-L", "subscription")?),
+            Tool::Pub | Tool::Rr => self.topics = vec![topic_name(topic, "-L", "publish")?],
         }
         Ok(())
     }
@@ -463,19 +470,19 @@ impl Noted {
 /// The longest payload that can be given (the original's bound): a byte more fits no packet.
 const MAX_PAYLOAD: usize = 268_435_455;
 
-fn topic_name(topic: String, kind: &str) -> Result<String, Mistake> {
+/// A Topic Name; `option` has it, `kind` is what messages call it.
+fn topic_name(topic: String, option: &str, kind: &str) -> Result<String, Mistake> {
     match TopicName::new(&topic) {
         Ok(_) => Ok(topic),
         Err(TopicError::WildcardInName) => Err(Mistake::new(format!(
             "Error: Invalid {kind} topic '{topic}', does it contain '+' or '#'?"
         ))),
-        Err(error) => Err(Mistake::new(format!(
-            "Error: Invalid {kind} topic '{topic}': {error}."
-        ))),
+        Err(error) => Err(no_topic(&topic, option, kind, error)),
     }
 }
 
-fn topic_filter(filter: String, kind: &str) -> Result<String, Mistake> {
+/// A Topic Filter, likewise.
+fn topic_filter(filter: String, option: &str, kind: &str) -> Result<String, Mistake> {
     match TopicFilter::new(&filter) {
         Ok(_) => Ok(filter),
         Err(TopicError::MultiLevelWildcard | TopicError::SingleLevelWildcard) => {
@@ -483,8 +490,16 @@ fn topic_filter(filter: String, kind: &str) -> Result<String, Mistake> {
                 "Error: Invalid {kind} topic '{filter}', are all '+' and '#' wildcards correct?"
             )))
         }
-        Err(error) => Err(Mistake::new(format!(
-            "Error: Invalid {kind} topic '{filter}': {error}."
-        ))),
+        Err(error) => Err(no_topic(&filter, option, kind, error)),
+    }
+}
+
+fn no_topic(topic: &str, option: &str, kind: &str, error: TopicError) -> Mistake {
+    match error {
+        // Mosquitto takes this for malformed.
+        TopicError::ControlCharacter | TopicError::Nul => Mistake::of_option(format!(
+            "Error: Malformed UTF-8 in {option} argument: {error}."
+        )),
+        _ => Mistake::new(format!("Error: Invalid {kind} topic '{topic}': {error}.")),
     }
 }

@@ -554,7 +554,7 @@ fn requests() {
         (request.response_topic.as_str(), request.options.qos),
         ("r", QoS::AtLeastOnce)
     );
-    assert_eq!(request.options.retain_handling, RetainHandling::DoNotSend);
+    assert_eq!(request.options.retain_handling, RetainHandling::Send);
     assert_eq!(request.timeout, Some(Duration::from_secs(3)));
     assert!(request.skip_retained && request.output.layout == Layout::Verbose);
     let request = requested("-V 311 -t t -e r -n");
@@ -850,6 +850,9 @@ fn wrong_together() {
         refused(Tool::Pub, &["-t", "t", "-m", "m", "-i", ""]),
         "Error: Invalid id.\n"
     );
+    let control =
+        "Error: Malformed UTF-8 in -t argument: it contains a control character.\n\n\nUse ";
+    assert!(refused(Tool::Pub, &["-t", "a\tb", "-m", "m"]).starts_with(control));
     let empty = "Error: Invalid publish topic '': it is empty.\n\nUse ";
     assert!(refused(Tool::Pub, &["-t", "", "-m", "m"]).starts_with(empty));
 }
