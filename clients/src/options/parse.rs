@@ -308,11 +308,11 @@ impl Noted {
                 self.topics.push(filter);
             }
             Id::ResponseTopic => {
-                self.response_topic = Some(topic_name(text()?, row.name(), "response")?)
+                self.response_topic = Some(topic_name(text()?, row.name(), "response")?);
             }
             Id::Unsubscribe => {
                 self.unsubscribe
-                    .push(topic_filter(text()?, row.name(), "unsubscribe")?)
+                    .push(topic_filter(text()?, row.name(), "unsubscribe")?);
             }
             Id::FilterOut => self
                 .filter_out
