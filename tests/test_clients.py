@@ -202,10 +202,8 @@ def test_an_empty_message(router, topic):
         assert subscriber.next() == Message(0, 0, topic, b"")
 
 
-def test_an_answer_to_a_question(router, topic, clients):
+def test_an_answer_to_a_question(router, topic):
     """The response topic of MQTT 5, with mosquitto_rr."""
-    if clients == "ours":
-        pytest.skip("our mosquitto_rr is not there yet")
     with Subscriber(router.port, "-V", "mqttv5", "-t", topic, "-F", "message 0 0 %x %R") as other:
         asking = subprocess.Popen(
             ["mosquitto_rr", "-h", "127.0.0.1", "-p", str(router.port), "-t", topic, "-e", f"{topic}/answer",
