@@ -63,7 +63,7 @@ pub(crate) fn print(scenario: &Scenario, names: &[String], measured: &[Rounds], 
     };
     print!("  {:<44}", "");
     names.iter().for_each(|name| print!("{name:>12}"));
-    println!("{:>9}", if others.is_empty() { "" } else { "ratio" });
+    println!("{:>12}", if others.is_empty() { "" } else { "ratio" });
     let of_anyone = measured.iter().find_map(|rounds| rounds.figures.first());
     for &(name, _) in of_anyone.into_iter().flatten() {
         print!("  {name:<44}");
@@ -77,7 +77,7 @@ pub(crate) fn print(scenario: &Scenario, names: &[String], measured: &[Rounds], 
         let shown = ratio
             .filter(|ratio| ratio.is_finite())
             .map_or(String::new(), |ratio| format!("{ratio:.3}"));
-        print!("{shown:>9}");
+        print!("{shown:>12}");
         let target = scenario.targets.iter().find(|(of, _)| *of == name);
         if let Some(&(_, target)) = target {
             print!("  {}", verdict(scenario, name, target, ours, ratio, score));
