@@ -11,6 +11,7 @@ mod parse;
 mod property;
 mod proxy;
 pub mod table;
+mod tasks;
 mod url;
 
 use std::env;
