@@ -147,7 +147,11 @@ impl strftime::Time for Local {
     }
 
     fn time_zone(&self) -> &str {
-        self.0.local_time_type().time_zone_designation()
+        match self.0.local_time_type().time_zone_designation() {
+            // What stands in for a zone that is not known.
+            "" => "UTC",
+            name => name,
+        }
     }
 }
 
@@ -249,6 +253,16 @@ mod tests {
         assert_eq!(conversion(b'!', now()), b"%!");
         assert_eq!(conversion(b'0', now()), b"%0");
         assert_eq!(conversion(b'E', now()), b"%E");
+    }
+
+    #[test]
+    fn without_a_zone_it_is_utc() {
+        let (seconds, nanoseconds) = since_epoch(now());
+        let utc = DateTime::from_timespec(seconds, nanoseconds, TimeZone::utc().as_ref());
+        let now = Local(utc.expect("in range"));
+        let text = strftime::bytes::strftime(&now, b"%Z");
+        assert_eq!(text.as_deref(), Ok(b"UTC".as_slice()));
+        assert_eq!(offset(&now.0), "+0000");
     }
 
     #[test]
