@@ -130,6 +130,10 @@ fn tls(noted: &mut Noted) -> Result<Option<tls::ClientOptions>, Mistake> {
     if noted.port.is_none() && (has_ca || psk.is_some()) {
         noted.port = Some(8883);
     }
+    // As in Mosquitto, 1.2 is the least with certificates, and the only one with a pre-shared key.
+    if psk.is_none() && options.version == Some(tls::Version::Tls12) {
+        options.version = None;
+    }
     options.psk = psk;
     Ok(Some(options))
 }

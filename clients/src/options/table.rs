@@ -252,7 +252,7 @@ options! {
     Ciphers: ["--ciphers"], value("ciphers", "--ciphers argument given but no ciphers specified."), EACH, Tls,
         "cipher suites up to TLS 1.2, a list as OpenSSL reads it";
     TlsVersion: ["--tls-version"], value("version", "--tls-version argument given but no version specified."), EACH, Tls,
-        "tlsv1.2 or tlsv1.3 alone. Default: either";
+        "tlsv1.2 or tlsv1.3: the least version, with --psk the only one. Default: tlsv1.2 or newer";
     Alpn: ["--tls-alpn"], value("protocol", "--tls-alpn argument given but no protocol specified."), EACH, Tls,
         "application protocol to ask for, such as mqtt";
     Insecure: ["--insecure"], FLAG, EACH, Tls,

@@ -243,6 +243,12 @@ fn tls_is_turned_on() {
         (Some("HIGH"), Some("mqtt"))
     );
     assert!(options.insecure && options.version == Some(tls::Version::Tls13));
+    let version = |line| tls(line).0.and_then(|options| options.version);
+    assert_eq!(version("--cafile a --tls-version tlsv1.2"), None);
+    assert_eq!(
+        version("--psk 00 --psk-identity a --tls-version tlsv1.2"),
+        Some(tls::Version::Tls12)
+    );
     for line in [
         "",
         "--insecure",
