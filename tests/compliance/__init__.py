@@ -1,0 +1,1 @@
+"""The clients do what Mosquitto's do: the same cases against Debian's originals and against ours."""
