@@ -145,6 +145,25 @@ class Browser:
             return wide.concat(found.map(element => element.tagName + "#" + element.id + "." + element.className));
         """)
 
+    def broken_words(self, selector):
+        """The words below such elements that go on in another line."""
+        return self.driver.execute_script("""
+            const found = [];
+            for (const element of document.querySelectorAll(arguments[0])) {
+                const walker = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
+                while (walker.nextNode()) {
+                    for (const word of walker.currentNode.data.matchAll(/\\S+/g)) {
+                        const range = document.createRange();
+                        range.setStart(walker.currentNode, word.index);
+                        range.setEnd(walker.currentNode, word.index + word[0].length);
+                        if (new Set([...range.getClientRects()].map(box => box.top)).size > 1)
+                            found.push(word[0]);
+                    }
+                }
+            }
+            return found;
+        """, selector)
+
     def complaints(self):
         """What the browser has to complain of: a policy that is broken, a script that failed."""
         return [entry["message"] for entry in self.driver.get_log("browser")
