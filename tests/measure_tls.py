@@ -8,7 +8,6 @@ of a paced stream of QoS 0 through one TLS connection to the broker and back, wh
 The clients are OpenSSL's libssl through ctypes, since Python's own ssl has no pre-shared keys before 3.13.
 """
 
-import ctypes
 import multiprocessing
 import resource
 import socket
@@ -20,84 +19,20 @@ from pathlib import Path
 
 import wire
 from conformance.broker import Broker
+from libssl import V1_2, V1_3, Link, Offer
 from pki import LOCAL, Authority
 from router import Port
 from secure import KEY, PSK
 from waiting import until
 
 CLIENTS, HANDSHAKES, ROUNDS = 1000, 300, 3
-V1_2, V1_3 = 0x0303, 0x0304
-# Numbers of openssl/ssl.h.
-SET_MIN, SET_MAX = 123, 124
-
-libssl = ctypes.CDLL("libssl.so.3")
-for function in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
-    getattr(libssl, function).restype = ctypes.c_void_p
-PSK_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p, ctypes.c_uint,
-                                ctypes.c_void_p, ctypes.c_uint)
 
 
-@PSK_CALLBACK
-def give_key(_ssl, _hint, identity, _room, key, _key_room):
-    ctypes.memmove(identity, b"test\0", 5)
-    ctypes.memmove(key, bytes.fromhex(KEY), 32)
-    return 32
-
-
-class Offer:
-    """What a client offers: one version of TLS, a key or none, and cipher suites of TLS 1.2."""
-
-    def __init__(self, version, psk=False, ciphers=None):
-        self.context = ctypes.c_void_p(libssl.SSL_CTX_new(ctypes.c_void_p(libssl.TLS_client_method())))
-        for what in (SET_MIN, SET_MAX):
-            libssl.SSL_CTX_ctrl(self.context, what, ctypes.c_long(version), None)
-        if ciphers:
-            assert libssl.SSL_CTX_set_cipher_list(self.context, ciphers.encode()) == 1
-        if psk:
-            libssl.SSL_CTX_set_psk_client_callback(self.context, give_key)
-
-
-class Link:
-    """A client's connection; without an offer it is plain."""
-
-    def __init__(self, port, offer=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), 30)
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(None)
-        self.ssl = None
-        if offer:
-            self.ssl = ctypes.c_void_p(libssl.SSL_new(offer.context))
-            libssl.SSL_set_fd(self.ssl, self.socket.fileno())
-            assert libssl.SSL_connect(self.ssl) == 1, "no handshake"
-
-    def send(self, data):
-        if self.ssl:
-            assert libssl.SSL_write(self.ssl, data, len(data)) == len(data)
-        else:
-            self.socket.sendall(data)
-
-    def receive(self, count):
-        data = b""
-        while len(data) < count:
-            if self.ssl:
-                buffer = ctypes.create_string_buffer(count - len(data))
-                size = libssl.SSL_read(self.ssl, buffer, len(buffer))
-                assert size > 0, "the broker has gone"
-                data += buffer.raw[:size]
-            else:
-                data += self.socket.recv(count - len(data)) or sys.exit("the broker has gone")
-        return data
-
+class Client(Link):
     def connect(self, identifier):
         self.send(wire.connect(identifier, keep_alive=600))
         assert self.receive(4) == b"\x20\x02\x00\x00"
         return self
-
-    def close(self):
-        if self.ssl:
-            libssl.SSL_shutdown(self.ssl)
-            libssl.SSL_free(self.ssl)
-        self.socket.close()
 
 
 class Mosquitto:
@@ -179,9 +114,9 @@ def measure_memory(modes):
         found = []
         for _, made in modes.both(mode):
             with made as broker:
-                first = Link(broker.port, offer).connect("first")
+                first = Client(broker.port, offer).connect("first")
                 before = resident(broker)
-                links = [Link(broker.port, offer).connect(f"client-{number}") for number in range(CLIENTS)]
+                links = [Client(broker.port, offer).connect(f"client-{number}") for number in range(CLIENTS)]
                 for link in links:
                     link.send(wire.PING)
                     link.receive(2)
@@ -204,10 +139,10 @@ def measure_handshakes(modes):
             for which, made in modes.both(mode):
                 with made as broker:
                     for number in range(10):
-                        Link(broker.port, offer).connect(f"warm{number}").close()
+                        Client(broker.port, offer).connect(f"warm{number}").close()
                     before = processor_nanoseconds(broker)
                     for number in range(HANDSHAKES):
-                        Link(broker.port, offer).connect(f"client{number}").close()
+                        Client(broker.port, offer).connect(f"client{number}").close()
                     found[which].append((processor_nanoseconds(broker) - before) / HANDSHAKES / 1000)
         print(f"{name:28} {min(found['ours']):8.0f} {min(found['mosquitto']):8.0f}", flush=True)
 
@@ -219,13 +154,13 @@ def storm(port, rate, counter, over):
         if rate:
             due += 1 / rate
             time.sleep(max(0, due - time.monotonic()))
-        Link(port, offer).connect("").close()
+        Client(port, offer).connect("").close()
         counter.value += 1
 
 
 def stream(port, seconds, rate=200):
     """Latencies in milliseconds of messages that come at this rate and go back to who sent them."""
-    link = Link(port, Offer(V1_3)).connect("stream")
+    link = Client(port, Offer(V1_3)).connect("stream")
     link.send(wire.subscribe("stream"))
     link.receive(5)
     packet = wire.publish("stream", bytes(16))

@@ -1,6 +1,8 @@
 """Strangers at a TLS port: silent, slow or gone in the middle, they keep no client out and cost little."""
 
+import multiprocessing
 import os
+import signal
 import socket
 import ssl
 import threading
@@ -11,6 +13,7 @@ import pytest
 
 from bounded import SLACK, descriptors, memory
 from conformance.broker import Broker
+from libssl import V1_2, V1_3, Link, Offer
 from pki import LOCAL, Authority
 from secure import PSK, Piped, Secure, context, with_key
 from waiting import until
@@ -164,3 +167,66 @@ def test_noise(program, settings):
                     stranger.until_closed()
         with newcomer(broker) as client:
             client.connect().rest()
+
+
+# --- floods of those who have shaken hands, and have not said who they are
+
+
+def flood(port, offer, reads, counter):
+    """Changes of keys until the broker ends it, each of which wants one in return."""
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    stranger = Link(port, offer)
+    if not reads:
+        stranger.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    while stranger.update_key():
+        counter.value += 1
+        if reads:
+            stranger.take_in()
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_floods_of_key_updates(program, settings, reads):
+    """Two at a time. They are ended after ten seconds, or before if they do not take the answers; who is in is served
+    meanwhile, and nothing is kept for them."""
+    with Broker(program, **settings) as broker, newcomer(broker) as client:
+        client.connect().rest()
+        before = memory(broker)
+        counters = [multiprocessing.Value("i", 0) for _ in range(2)]
+        offer = Offer(V1_3, settings is PSK)
+        strangers = [multiprocessing.Process(target=flood, args=(broker.port, offer, reads, counter))
+                     for counter in counters]
+        start = time.monotonic()
+        for stranger in strangers:
+            stranger.start()
+        try:
+            slowest, largest = 0, 0
+            while any(stranger.is_alive() for stranger in strangers):
+                asked = time.monotonic()
+                client.rest()
+                slowest = max(slowest, time.monotonic() - asked)
+                largest = max(largest, memory(broker) - before)
+                assert time.monotonic() - start < 20, "it goes on"
+        finally:
+            for stranger in strangers:
+                stranger.kill()
+                stranger.join()
+        updates = sum(counter.value for counter in counters)
+        print(f"{updates} updates, slowest answer {slowest:.3f} s, {largest} bytes")
+        assert updates > 100
+        assert slowest < 1 and largest < SLACK
+        until(lambda: broker.observe()["clients"] == 1, "they have gone")
+
+
+def test_floods_of_renegotiation(program, settings):
+    """Each is refused, and costs no handshake but the one that its connection began with."""
+    with Broker(program, **settings) as broker, newcomer(broker) as client:
+        client.connect().rest()
+        offer = Offer(V1_2, settings is PSK)
+        Link(broker.port, offer).close()
+        before = memory(broker)
+        for _ in range(300):
+            stranger = Link(broker.port, offer)
+            assert not stranger.renegotiate()
+            stranger.close()
+        client.rest()
+        assert memory(broker) - before < SLACK

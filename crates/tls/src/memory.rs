@@ -3,16 +3,31 @@
 use std::io::{self, Read, Write};
 
 /// What has come and is to be read by the library, and what it has written and is to go out. Idle, it holds no memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Memory {
     incoming: Vec<u8>,
     /// How much of `incoming` the library has read.
     taken: usize,
     /// The peer has ended its side.
     ended: bool,
+    /// How often the library may read before it is told that nothing is there.
+    reads_left: u32,
     outgoing: Vec<u8>,
     /// How much of `outgoing` is gone.
     sent: usize,
+}
+
+impl Default for Memory {
+    fn default() -> Memory {
+        Memory {
+            incoming: Vec::new(),
+            taken: 0,
+            ended: false,
+            reads_left: u32::MAX,
+            outgoing: Vec::new(),
+            sent: 0,
+        }
+    }
 }
 
 impl Memory {
@@ -36,6 +51,16 @@ impl Memory {
         &self.incoming[self.taken..]
     }
 
+    /// Lets the library read so often from now on.
+    pub(crate) fn allow_reads(&mut self, count: u32) {
+        self.reads_left = count;
+    }
+
+    /// How often it still may.
+    pub(crate) fn reads_left(&self) -> u32 {
+        self.reads_left
+    }
+
     /// What is to go out.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.outgoing[self.sent..]
@@ -52,6 +77,10 @@ impl Memory {
 
 impl Read for Memory {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.reads_left == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        self.reads_left -= 1;
         let count = self.unread().read(buffer)?;
         if count == 0 && !buffer.is_empty() && !self.ended {
             return Err(io::ErrorKind::WouldBlock.into());
@@ -102,6 +131,18 @@ mod tests {
         memory.end();
         assert_eq!(kind(memory.read(&mut buffer)), Ok(2));
         assert_eq!(kind(memory.read(&mut buffer)), Ok(0));
+    }
+
+    #[test]
+    fn reads_may_be_limited() {
+        let mut memory = Memory::default();
+        memory.receive(b"abcdef");
+        memory.allow_reads(2);
+        let mut buffer = [0; 1];
+        assert!(memory.read(&mut buffer).is_ok() && memory.read(&mut buffer).is_ok());
+        let error = memory.read(&mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!((memory.unread(), memory.reads_left()), (&b"cdef"[..], 0));
     }
 
     #[test]

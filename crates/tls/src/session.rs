@@ -27,6 +27,9 @@ pub(crate) struct Rustls {
     ticketless: Option<Arc<ServerConfig>>,
 }
 
+/// OpenSSL reads a record's header, then the rest of it.
+const READS_A_RECORD: u32 = 2;
+
 /// Why a handshake ended.
 #[derive(Debug)]
 pub(crate) enum SessionError {
@@ -96,13 +99,30 @@ impl Session {
     }
 
     /// Decrypts into `buffer` what has come: 0 is the peer's proper end, `WouldBlock` says that more has to come first,
-    /// `UnexpectedEof` that the connection was cut.
-    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+    /// `UnexpectedEof` that the connection was cut. `Interrupted` says that `patience` has ended, which is for messages that
+    /// hold no plaintext, and that there is more to do.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], patience: &mut u32) -> io::Result<usize> {
         match self {
+            // It has a limit of its own: 32 changes of keys without plaintext.
             Session::Rustls(one) => one.read(buffer),
             Session::Openssl(stream) => {
                 clear_errors();
-                stream.ssl_read(buffer).or_else(ended_or_failed)
+                let allowed = patience.saturating_add(READS_A_RECORD);
+                stream.get_mut().allow_reads(allowed);
+                let result = stream.ssl_read(buffer).or_else(ended_or_failed);
+                let memory = stream.get_mut();
+                let reads = allowed - memory.reads_left();
+                memory.allow_reads(u32::MAX);
+                *patience = patience.saturating_sub(reads.saturating_sub(READS_A_RECORD));
+                match result {
+                    Err(error)
+                        if error.kind() == io::ErrorKind::WouldBlock
+                            && !memory.unread().is_empty() =>
+                    {
+                        Err(io::ErrorKind::Interrupted.into())
+                    }
+                    result => result,
+                }
             }
         }
     }

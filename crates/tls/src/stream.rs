@@ -49,6 +49,9 @@ const MOST_PLAINTEXT: usize = 64 * 1024;
 const MOST_ANSWERS: usize = 4 * 1024;
 /// How often one poll reads from the socket without any plaintext coming of it.
 const READS_A_POLL: usize = 8;
+/// What one poll may spend on messages without plaintext, in reads of OpenSSL's: 16 changes of keys, each of which costs as
+/// much as some messages of a client.
+const PATIENCE: u32 = 32;
 /// Read from the socket at a time: a record of 16 KiB and its neighbours.
 const SCRATCH: usize = 32 * 1024;
 
@@ -144,16 +147,17 @@ impl<S> Stream<S> {
 }
 
 impl Tls {
-    /// Decrypts what has come until `buffer` is full or there is no more of it.
+    /// Decrypts what has come until `buffer` is full or there is no more of it. If `unread` is true although it is pending or
+    /// has left room, there is more to do.
     fn decrypt(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         if let Some(error) = self.failed.take() {
             self.failed = Some(io::Error::new(error.kind(), error.to_string()));
             return Poll::Ready(Err(error));
         }
-        let mut filled = 0;
+        let (mut filled, mut patience) = (0, PATIENCE);
         self.unread = true;
         while filled < buffer.len() {
-            match self.session.read(&mut buffer[filled..]) {
+            match self.session.read(&mut buffer[filled..], &mut patience) {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -163,6 +167,11 @@ impl Tls {
                     }
                     break;
                 }
+                // Others first.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted && filled == 0 => {
+                    return Poll::Pending;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => break,
                 Err(error) if filled == 0 => {
                     self.failed = Some(io::Error::new(error.kind(), error.to_string()));
                     return Poll::Ready(Err(error));
@@ -192,11 +201,14 @@ impl Tls {
                 && (1..buffer.len()).contains(&count)
                 && self.unread
             {
-                // The end, or an error: the socket may have nothing more to tell.
+                // The end, an error, or more to do: the socket may have nothing more to tell.
                 cx.waker().wake_by_ref();
             }
             if decrypted.is_ready() {
                 return decrypted;
+            }
+            if self.unread {
+                break;
             }
             let memory = self.session.memory();
             let count = ready!(with_scratch(|scratch| {
