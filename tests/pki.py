@@ -1,5 +1,6 @@
 """Certificates for tests, made by the openssl command: by the manual's own recipes, and of today's kind."""
 
+import base64
 import subprocess
 from pathlib import Path
 
@@ -67,6 +68,20 @@ class Identity:
     def mosquitto(self):
         """The words with which mosquitto_pub and mosquitto_sub show it."""
         return ["--cert", self.certificate, "--key", self.key]
+
+
+def with_another_key(identity, other, directory):
+    """The certificate of one and a file that claims to be its key, but signs with the other's; both are P-256. OpenSSL
+    compares public keys alone, which stand in both files."""
+    forged = Identity(directory, "forged")
+    forged.certificate.write_text(identity.pem)
+    own, strange = (run(directory, "openssl", "ec", "-in", one.key, "-outform", "DER") for one in (identity, other))
+    # RFC 5915: version, then the private key of 32 bytes, then curve and public key.
+    assert own[5:7] == strange[5:7] == b"\x04\x20"
+    der = own[:7] + strange[7:39] + own[39:]
+    text = base64.encodebytes(der).decode()
+    forged.key.write_text(f"-----BEGIN EC PRIVATE KEY-----\n{text}-----END EC PRIVATE KEY-----\n")
+    return forged
 
 
 class Authority(Identity):

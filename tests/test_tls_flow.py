@@ -1,5 +1,6 @@
 """MQTT through TLS once the handshake is over: large messages, slow readers, WebSocket, and every kind of end."""
 
+import re
 import socket
 import ssl
 
@@ -30,9 +31,10 @@ def broker(program, tmp_path_factory, request):
         settings |= ca.sign("router", extensions=LOCAL).broker_settings
         tls = context(ca, version=V1_2 if version == "1.2" else V1_3)
     with Broker(program, **settings) as broker:
-        def client(level=MQTT_3_1_1, identifier=""):
+        def client(level=MQTT_3_1_1, identifier="", *words):
             if mode == "psk":
-                return Piped(with_key(broker.port, "-tls1_2" if version == "1.2" else "-tls1_3"), level, identifier)
+                words = ["-tls1_2" if version == "1.2" else "-tls1_3", *words]
+                return Piped(with_key(broker.port, *words), level, identifier)
             return Secure(broker.port, tls, level, identifier)
 
         broker.client, broker.is_psk = client, mode == "psk"
@@ -103,13 +105,20 @@ def test_a_reader_that_stops_gives_its_memory_back(broker):
 
 @pytest.mark.parametrize("level", [MQTT_3_1_1, MQTT_5])
 @pytest.mark.parametrize("end", ["DISCONNECT", "close_notify", "end", "reset"])
-def test_ends(broker, level, end):
+def test_ends(broker, tmp_path, level, end):
     """Without a DISCONNECT the will is sent, however properly TLS or TCP were ended."""
-    with broker.client(level) as heir, broker.client(level, f"testator{end}{level}") as testator:
+    # What s_client says at the end of its input, and a file where it tells that.
+    words = ["-no_ign_eof", "-msg", "-msgfile", tmp_path / "said"] if broker.is_psk and end == "close_notify" else []
+    with broker.client(level) as heir, broker.client(level, f"testator{end}{level}", *words) as testator:
         heir.connect().subscribe("will")
         testator.connect(will=("will", end))
         if end == "DISCONNECT":
             testator.disconnect()
+        elif words:
+            testator.socket.shutdown(socket.SHUT_WR)
+            assert testator.process.wait(20) == 0
+            said = (tmp_path / "said").read_text()
+            assert re.search(r">>> .*warning close_notify", said), said
         elif broker.is_psk:
             testator.kill()
         elif end == "close_notify":
