@@ -1,6 +1,7 @@
 """The web pages in a real browser: on a telephone and on a desk, with JavaScript and without."""
 
 import shutil
+import socket
 import subprocess
 import uuid
 
@@ -10,8 +11,8 @@ from selenium.webdriver.common.keys import Keys
 
 from browser import Browser
 from mosquitto import Subscriber, publish
-from pki import by_the_manual
-from router import Router
+from pki import Authority, by_the_manual
+from router import Router, has_ipv6
 from waiting import until
 
 GREEN, RED = "rgba(0, 128, 0, 1)", "rgba(128, 0, 0, 1)"
@@ -188,7 +189,7 @@ def test_the_manuals_pre_shared_key(app, browser):
     converse(app.port, ["--psk", "7956a812b2c52b6411abd8", "--psk-identity", "test", "-u", "house", "-P", "12345"])
     publish(app.port, "x", "-u", "house", "-P", "12345", host="localhost", message="plaintext", expected_code=7)
     browser.follow("Overview")
-    assert "PSK based" in browser.text and "Pre-shared Key: is short" in browser.text
+    assert "PSK based" in browser.text and "Pre-shared Key is short" in browser.text
     seen(browser, "6-psk-overview")
 
 
@@ -216,7 +217,7 @@ def test_the_manuals_certificates(app, browser, certificates):
         assert subprocess.run(["mosquitto_pub", "-h", "localhost", "-p", str(app.port), "-t", "x", "-m", "x", *without],
                               capture_output=True, timeout=60).returncode != 0
     browser.follow("Overview")
-    assert "Certificate based" in browser.text and "Broker Certificate: names its host in the Common Name" in browser.text
+    assert "Certificate based" in browser.text and "Broker Certificate names its host in the Common Name" in browser.text
     seen(browser, "9-certificates-overview")
 
 
@@ -251,6 +252,13 @@ def test_wrong_certificates_stand_beside_their_fields(app, browser, certificates
     refused(browser, "mqtt_private_key", "is protected by a password")
     assert len(browser.all("[id$=_error]")) == 2
 
+    stranger = Authority(certificates / "stranger").pem
+    fill_in(browser, app, mqtt_ca_certificates=stranger, mqtt_private_key="")
+    browser.press("Apply")
+    refused(browser, "mqtt_certificate", "does not chain to any of the CA Certificate(s)")
+    assert len(browser.all("[id$=_error]")) == 1
+    seen(browser, "10-another-ca")
+
     # Mended one after the other; the stored key is as good as one that is typed.
     fill_in(browser, app, mqtt_ca_certificates=ca, mqtt_private_key="", mqtt_tls="None")
     browser.press("Apply")
@@ -262,6 +270,30 @@ def test_wrong_certificates_stand_beside_their_fields(app, browser, certificates
     app.await_listening()
     converse(app.port, ["--cafile", certificates / "ca.crt", "--cert", certificates / "client.crt",
                         "--key", certificates / "client.key"])
+
+
+def test_refused_connections_can_be_read(app, browser):
+    """When, who and why of each, without a word that breaks in its middle."""
+    fill_in(browser, app, mqtt_authentication="Username/password", mqtt_client_name="house", mqtt_client_secret="12345")
+    browser.press("Apply")
+    app.await_listening()
+    hosts = ["127.0.0.1", "::1"] if has_ipv6() else ["127.0.0.1"]
+    for host in hosts:
+        publish(app.port, "x", "-u", "house", "-P", "hunter2", host=host, message="x", expected_code=5)
+        with socket.create_connection((host, app.port), 20) as stranger:
+            stranger.sendall(b"GET / HTTP/1.1\r\nHost: router\r\n\r\n")
+            while stranger.recv(4096):
+                pass
+        with socket.create_connection((host, app.port), 20) as stranger:
+            stranger.sendall(b"\x16\x03\x01\x00\x05hello")
+            while stranger.recv(4096):
+                pass
+    browser.follow("Overview")
+    rows = browser.all("table.list tbody tr")
+    assert len(rows) == 3 * len(hosts) and all("ago" in row.text for row in rows)
+    assert all(any(host in row.text for row in rows) for host in hosts)
+    seen(browser, "12-refused")
+    assert browser.broken_words("table.list") == []
 
 
 def test_a_wrong_pre_shared_key(app, browser):

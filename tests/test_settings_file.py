@@ -128,17 +128,20 @@ def test_all_errors_at_once(program):
 
 
 DAMAGED = {
-    "nothing at all": ("certificate", {}, "Broker Private Key: is missing"),
-    "a damaged key": ("certificate", {"PRIVATE_KEY": lambda key: key[:60] + key[70:]}, "Broker Private Key: is damaged"),
-    "half a key": ("certificate", {"PRIVATE_KEY": lambda key: key[:200]}, "Broker Private Key: is cut off"),
-    "another key": ("certificate", {"PRIVATE_KEY": lambda key: OTHER_KEY}, "Broker Private Key: does not belong"),
+    "nothing at all": ("certificate", {}, "Broker Private Key is missing"),
+    "a damaged key": ("certificate", {"PRIVATE_KEY": lambda key: key[:60] + key[70:]}, "Broker Private Key is damaged"),
+    "half a key": ("certificate", {"PRIVATE_KEY": lambda key: key[:200]}, "Broker Private Key is cut off"),
+    "another key": ("certificate", {"PRIVATE_KEY": lambda key: OTHER_KEY}, "Broker Private Key does not belong"),
+    "another CA": ("certificate", {"CA_CERTIFICATES": lambda _: OTHER_CA}, "Broker Certificate does not chain"),
     "a damaged certificate": ("certificate", {"CERTIFICATE": lambda text: text[:100] + text[200:]},
-                              "Broker Certificate: is damaged"),
-    "no pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": ""}, "Pre-shared Key: is missing"),
-    "half a pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": "abc"}, "Pre-shared Key: must have an even"),
+                              "Broker Certificate is damaged"),
+    "no pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": ""}, "Pre-shared Key is missing"),
+    "half a pre-shared key": ("psk", {"PSK_IDENTITY": "x", "PSK_KEY": "abc"}, "Pre-shared Key must have an even"),
 }
 OTHER_KEY = subprocess.run(["openssl", "genpkey", "-algorithm", "ED25519"], capture_output=True, check=True, text=True,
                            timeout=30).stdout
+OTHER_CA = subprocess.run(["openssl", "req", "-x509", "-newkey", "ed25519", "-nodes", "-keyout", "/dev/null", "-subj", "/CN=x"],
+                          capture_output=True, check=True, text=True, timeout=30).stdout
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +158,7 @@ def damaged(name, material):
     tls, changes, words = DAMAGED[name]
     values = {"TLS": tls} | (material if changes and tls == "certificate" else {})
     for key, change in changes.items():
-        values[key] = change(values[key]) if callable(change) else change
+        values[key] = change(values.get(key)) if callable(change) else change
     return values, words
 
 
@@ -229,7 +232,7 @@ def test_a_start_with_a_damaged_key(host_package, material):
         until(lambda: router.logged("the settings cannot be used"), "it gives up")
         assert router.logged(words) and nobody_listens(router.port)
         assert words in router.page("status") and "Stopped" in router.page("status")
-        assert words.replace(": ", " ") in router.page("index")
+        assert words in router.page("index")
         supervisor = router.supervisor()
         router.configure(TLS="certificate", **material)
         assert router.supervisor() == supervisor
@@ -282,7 +285,7 @@ class TestReload:
         seen = router.observe()
         assert (seen["pid"], seen["tls"], seen["listening"]) == (worker, "certificate", True)
         assert f"The stored settings are not in force: {words}" in router.page("status")
-        assert words.replace(": ", " ") in router.page("index")
+        assert words in router.page("index")
         # With the old certificate, and not in plaintext.
         login = ["-u", "house", "-P", "12345"]
         authority = router.root / "certificate"

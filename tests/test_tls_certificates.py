@@ -102,6 +102,18 @@ def test_a_self_made_certificate(broker, version, tmp_path):
     assert_refused(broker, context(None, forged, version), "its certificate is not signed by the CA in the settings")
 
 
+@pytest.mark.parametrize("version", TLS_VERSIONS)
+def test_a_certificate_without_its_key(broker, world, tmp_path, version):
+    """Certificates are no secret: whoever shows one has to sign with its key."""
+    forged = pki.with_another_key(world.client, world.namesake, tmp_path)
+    assert_refused(broker, context(world.ca, forged, version),
+                   "its certificate is another's: it does not hold the private key")
+    # The same two files, made of one key, come in.
+    true = pki.with_another_key(world.client, world.client, tmp_path)
+    with Secure(broker.port, context(world.ca, true, version)) as client:
+        client.connect()
+
+
 @pytest.mark.parametrize("names", [["Data collector", "Another"], ["Another", "Data collector"]])
 def test_the_first_of_several_names_counts(broker, world, names):
     """As in Mosquitto."""
@@ -206,7 +218,9 @@ def test_an_intermediate_of_the_clients(program, world, intermediate, tmp_path):
     chain = pki.Identity(tmp_path, "chain")
     chain.certificate.write_text(client.pem + intermediate.pem)
     chain.key.write_text(client.key_pem)
-    with Broker(program, **world.settings, **BY_NAME) as broker:
+    # The broker's own root stands with its certificate, so that the intermediate alone may stand with the CAs.
+    settings = world.settings | {"CERTIFICATE": world.broker.pem + world.ca.pem}
+    with Broker(program, **settings, **BY_NAME) as broker:
         for authorities, identity in [(world.ca.pem, chain), (world.ca.pem + intermediate.pem, client),
                                       (intermediate.pem, client)]:
             if broker.settings["CA_CERTIFICATES"] != authorities:
@@ -276,7 +290,7 @@ def test_a_ticket_does_not_outlive_the_ca(program, world, version):
     with Broker(program, **world.settings, **BY_NAME) as broker:
         tls = context(None, world.client, version)
         _, session = resumed(broker, tls)
-        broker.configure(CA_CERTIFICATES=world.other.pem)
+        broker.configure(CA_CERTIFICATES=world.other.pem, **world.other.sign("router").broker_settings)
         assert_refused(broker, tls, "its certificate is not signed by the CA in the settings", session=session)
         resumed(broker, context(None, world.stranger, version))
 

@@ -94,7 +94,7 @@ def test_the_broker_names_its_mistakes_by_the_forms_labels(program, files):
     """The CA's certificate instead of the broker's: the key does not belong to it."""
     with Broker(program, **pki.manual_settings(files)) as broker:
         broker.configure_in_vain(CERTIFICATE=(files / "ca.crt").read_text())
-        assert broker.logged("settings not taken", "Broker Private Key: does not belong to the Broker Certificate")
+        assert broker.logged("settings not taken", "Broker Private Key does not belong to the Broker Certificate")
         publish(broker.port, "x", *shown(files), host="localhost", message="the old ones are in force")
 
 

@@ -78,7 +78,8 @@ def test_another_ca(program, ca, other, by_name, level):
     with Broker(program, **settings) as broker:
         with Secure(broker.port, context(ca, client), level) as old:
             old.connect()
-            broker.configure(CA_CERTIFICATES=other.pem)
+            # The broker's own certificate is the old CA's still, which its root beside it allows.
+            broker.configure(CA_CERTIFICATES=other.pem, CERTIFICATE=own.pem + ca.pem)
             if by_name:
                 old.expect_closed(ADMINISTRATIVE_ACTION)
             else:
@@ -214,12 +215,12 @@ def test_another_port(request, ca, mode):
         moved.release()
 
 
-def test_broken_settings_change_nothing(certified, ca):
+def test_broken_settings_change_nothing(certified, ca, other):
     with Secure(certified.port, context(ca)) as old:
         old.connect()
         for change in ({"CERTIFICATE": ""}, {"PRIVATE_KEY": ""}, {"CERTIFICATE": "nonsense"},
                        {"PRIVATE_KEY": certified.settings["PRIVATE_KEY"][:100]}, {"TLS": "psk"},
-                       {"PRIVATE_KEY": ca.sign("x").key_pem}, {"AUTHENTICATION": "certificate_cn"}):
+                       {"PRIVATE_KEY": ca.sign("x").key_pem}, {"CA_CERTIFICATES": other.pem}, {"AUTHENTICATION": "certificate_cn"}):
             certified.configure_in_vain(**change)
             old.rest()
             with Secure(certified.port, context(ca)) as new:

@@ -9,11 +9,11 @@ use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mqtt::ReasonCode;
-use settings::Settings;
+use settings::{Problem, Settings};
 use smol::LocalExecutor;
 use tls::ServerTls;
 
-use crate::certificates;
+use crate::certificates::{self, Protection};
 use crate::connection::{self, Connection};
 use crate::engine::{Access, ConnectionKey, Engine, Limits};
 use crate::handshake::{Caller, Failure, Handshakes, Outcome};
@@ -59,7 +59,7 @@ pub(crate) enum Mail {
     /// SIGTERM or SIGINT.
     Terminate,
     /// SIGHUP: the settings as they are now, or what is wrong with them.
-    Reload(Result<Box<(Settings, ServerTls)>, Vec<String>>),
+    Reload(Result<Box<(Settings, Protection)>, Vec<String>>),
     /// A handshake is over.
     Handshake(Caller, Box<Outcome>),
 }
@@ -88,7 +88,7 @@ pub(crate) struct Broker {
     /// What is wrong with the settings that were read last and not taken.
     rejected: RefCell<Vec<String>>,
     /// What new connections begin with.
-    tls: RefCell<ServerTls>,
+    protection: RefCell<Protection>,
     handshakes: Handshakes,
     started: Instant,
     now: Cell<Instant>,
@@ -101,7 +101,11 @@ const FAREWELL: Duration = Duration::from_millis(500);
 
 impl Broker {
     /// A broker under `settings`, listening or about to.
-    pub(crate) fn new(settings: Settings, tls: ServerTls, handshakes: Handshakes) -> Rc<Broker> {
+    pub(crate) fn new(
+        settings: Settings,
+        protection: Protection,
+        handshakes: Handshakes,
+    ) -> Rc<Broker> {
         let now = Instant::now();
         let limits = Limits::new(&settings, memory_total());
         let access = Access::new(settings.authentication.clone());
@@ -115,7 +119,7 @@ impl Broker {
             again: RefCell::default(),
             settings: RefCell::new(settings),
             rejected: RefCell::default(),
-            tls: RefCell::new(tls),
+            protection: RefCell::new(protection),
             handshakes,
             started: now,
             now: Cell::new(now),
@@ -152,6 +156,11 @@ impl Broker {
     /// What is wrong with the settings that were read last, if they were not taken.
     pub(crate) fn rejected(&self) -> std::cell::Ref<'_, Vec<String>> {
         self.rejected.borrow()
+    }
+
+    /// What is to be warned of in the certificates, at this time of the clock.
+    pub(crate) fn certificate_warnings(&self) -> Vec<Problem> {
+        self.protection.borrow().warnings.now()
     }
 
     /// Runs until a signal or the settings end it.
@@ -231,7 +240,7 @@ impl Broker {
     /// # Errors
     /// The system's.
     pub(crate) fn admit(self: &Rc<Self>, stream: TcpStream, address: IpAddr) -> io::Result<()> {
-        let tls = self.tls.borrow().clone();
+        let tls = self.protection.borrow().tls.clone();
         if let ServerTls::None = tls {
             let link = Link::plain(stream)?;
             self.connect(address, |_| link);
@@ -305,15 +314,15 @@ impl Broker {
             }
             Mail::Reload(Ok(new)) if !new.0.enabled => self.end(Ended::Disabled),
             Mail::Reload(Ok(new)) => {
-                let (settings, tls) = *new;
-                self.apply(settings, tls);
+                let (settings, protection) = *new;
+                self.apply(settings, protection);
             }
             Mail::Handshake(caller, outcome) => self.finish_handshake(caller, *outcome),
         }
     }
 
     /// Puts other settings in force; whoever may stay notices nothing.
-    fn apply(&self, settings: Settings, tls: ServerTls) {
+    fn apply(&self, settings: Settings, protection: Protection) {
         let now = self.now();
         let before = self.settings.replace(settings.clone());
         self.rejected.take();
@@ -323,9 +332,7 @@ impl Broker {
         }
         syslog::set_level(settings.log_level);
         // Those who are connected keep what they have; tickets for resumption are worth nothing any more.
-        if !certificates::is_same_server(&settings, &before) {
-            self.tls.replace(tls);
-        }
+        self.protection.replace(protection);
         let keep = certificates::allows_connections_of(&settings, &before);
         let limits = Limits::new(&settings, memory_total());
         raise_descriptor_limit(limits.max_clients);

@@ -3,33 +3,61 @@
 use std::time::SystemTime;
 
 use settings::{Authentication, Problem, Settings, Tls, Values};
-use tls::{Fault, Field, Material, ServerTls};
+use tls::{Fault, Field, Material, Remarks, ServerTls};
 
-/// The server's side of TLS that these settings ask for.
-///
-/// # Errors
-/// All that is wrong with certificates and keys.
-pub(crate) fn server(settings: &Settings) -> Result<ServerTls, Vec<Problem>> {
-    ServerTls::new(&material(settings)).map_err(|problems| problems.iter().map(problem).collect())
+/// The server's side of TLS that settings ask for.
+#[derive(Debug)]
+pub(crate) struct Protection {
+    pub(crate) tls: ServerTls,
+    pub(crate) warnings: Warnings,
 }
 
-/// What is wrong with certificates and keys, then what is to be warned of at this time of the clock.
-pub(crate) fn check(settings: &Settings) -> (Vec<Problem>, Vec<Problem>) {
-    let report = material(settings).check(SystemTime::now());
-    let warnings = report.warnings.iter();
-    (
-        report.errors.iter().map(problem).collect(),
+/// What is to be warned of. It is made once, for reading certificates takes time.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Warnings(Remarks);
+
+impl Protection {
+    /// Reads certificates and keys.
+    ///
+    /// # Errors
+    /// All that is wrong with them.
+    pub(crate) fn new(settings: &Settings) -> Result<Protection, Vec<Problem>> {
+        // Of a broker that is switched off nothing is needed.
+        if !settings.enabled {
+            return Ok(Protection {
+                tls: ServerTls::None,
+                warnings: Warnings::default(),
+            });
+        }
+        let material = material(settings);
+        let of = |found: Vec<tls::Problem>| found.iter().map(problem).collect::<Vec<_>>();
+        Ok(Protection {
+            tls: ServerTls::new(&material).map_err(of)?,
+            warnings: Warnings(material.judge().map_err(of)?),
+        })
+    }
+}
+
+impl Warnings {
+    /// All of them at this time of the clock.
+    pub(crate) fn now(&self) -> Vec<Problem> {
+        let remarks = self.0.at(SystemTime::now());
         // That a key is short is said by the settings already.
-        warnings
-            .filter(|one| !matches!(one.fault, Fault::ShortKey(_)))
-            .map(problem)
-            .collect(),
-    )
+        let remarks = remarks
+            .iter()
+            .filter(|one| !matches!(one.fault, Fault::ShortKey(_)));
+        remarks.map(problem).collect()
+    }
 }
 
-/// What is to be warned of at this time of the clock.
-pub(crate) fn warnings(settings: &Settings) -> Vec<Problem> {
-    check(settings).1
+/// What is wrong with certificates and keys, then what is to be warned of; like the settings themselves, these say nothing
+/// unwise of a broker that is switched off.
+pub(crate) fn check(settings: &Settings) -> (Vec<Problem>, Vec<Problem>) {
+    match material(settings).judge() {
+        Ok(remarks) if settings.enabled => (Vec::new(), Warnings(remarks).now()),
+        Ok(_) => (Vec::new(), Vec::new()),
+        Err(errors) => (errors.iter().map(problem).collect(), Vec::new()),
+    }
 }
 
 /// What is wrong with certificates and keys in values of which no settings come, for whatever reason. Pre-shared keys are
@@ -44,8 +72,8 @@ pub(crate) fn errors(values: &Values) -> Vec<Problem> {
         private_key: values.get("PRIVATE_KEY"),
         ask_client: values.get("AUTHENTICATION") == b"certificate_cn",
     };
-    let report = material.check(SystemTime::now());
-    report.errors.iter().map(problem).collect()
+    let errors = material.judge().err().unwrap_or_default();
+    errors.iter().map(problem).collect()
 }
 
 fn material(settings: &Settings) -> Material<'_> {
@@ -74,11 +102,6 @@ fn asks_clients(settings: &Settings) -> bool {
         settings.authentication,
         Authentication::CertificateCn { .. }
     )
-}
-
-/// Whether what [`server`] makes of both is the same.
-pub(crate) fn is_same_server(one: &Settings, other: &Settings) -> bool {
-    one.tls == other.tls && asks_clients(one) == asks_clients(other)
 }
 
 /// Whether connections that were made under the settings before may stay under these: not where they are protected in

@@ -212,7 +212,7 @@ mod tests {
             .map(|line| line.split(' ').next().unwrap())
             .collect();
         assert_eq!(starts, ["error:", "error:", "warning:"], "{text}");
-        assert!(text.starts_with("error: Port: must be "), "{text}");
+        assert!(text.starts_with("error: Port must be "), "{text}");
         let json: serde_json::Value = serde_json::from_str(&printed(&file, true)).unwrap();
         assert_eq!(json["errors"][0]["key"], "PORT");
         assert_eq!(json["errors"][0]["label"], "Port");

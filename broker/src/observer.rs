@@ -16,7 +16,6 @@ use serde::Serialize;
 use settings::{Authentication, Settings};
 
 use crate::broker::Broker;
-use crate::certificates;
 use crate::reactor::{self, Direction, Token};
 
 /// Everything the page may know.
@@ -132,7 +131,7 @@ fn warnings(broker: &Broker, settings: &Settings) -> Vec<String> {
     let rejected = rejected
         .iter()
         .map(|problem| format!("The stored settings are not in force: {problem}"));
-    let (own, of_certificates) = (settings.warnings(), certificates::warnings(settings));
+    let (own, of_certificates) = (settings.warnings(), broker.certificate_warnings());
     let unwise = own.iter().chain(&of_certificates).map(ToString::to_string);
     rejected.chain(unwise).collect()
 }

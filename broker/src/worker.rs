@@ -9,10 +9,9 @@ use std::thread;
 use async_signal::{Signal, Signals};
 use settings::{Problem, Settings};
 use smol::stream::StreamExt;
-use tls::ServerTls;
 
 use crate::broker::{Broker, Ended, Mail};
-use crate::certificates;
+use crate::certificates::Protection;
 use crate::handshake::Handshakes;
 use crate::mailbox::{self, Sender};
 use crate::observer::{self, Observer};
@@ -46,7 +45,7 @@ pub(crate) fn run(start: Start) -> ExitCode {
 fn serve(start: Start) -> io::Result<ExitCode> {
     // First of all: from here on a signal is heard, if only later.
     let signals = Signals::new([Signal::Term, Signal::Int, Signal::Hup])?;
-    let (settings, tls) = match read(&start.settings, start.supervised)? {
+    let (settings, protection) = match read(&start.settings, start.supervised)? {
         Ok(read) => read,
         Err(problems) => {
             for problem in &problems {
@@ -68,14 +67,14 @@ fn serve(start: Start) -> io::Result<ExitCode> {
     for warning in settings
         .warnings()
         .into_iter()
-        .chain(certificates::warnings(&settings))
+        .chain(protection.warnings.now())
     {
         log::warn!("settings: {warning}");
     }
     reactor::start()?;
     let (sender, mailbox) = mailbox::new()?;
     let handshakes = Handshakes::start(sender.clone())?;
-    let broker = Broker::new(settings, tls, handshakes);
+    let broker = Broker::new(settings, protection, handshakes);
     broker.spawn(mailbox::serve(Rc::clone(&broker), mailbox));
     let path = start.root.observer_socket();
     // Without it the status page is poorer, nothing else.
@@ -129,7 +128,7 @@ fn reload(path: &Path, supervised: bool) -> Result<Box<Read>, Vec<String>> {
 }
 
 /// What the settings ask for, and the TLS that is made of them.
-type Read = (Settings, ServerTls);
+type Read = (Settings, Protection);
 
 /// Reads the settings. The outer error is one of the file, and may pass. Whoever starts the broker by hand wants it to
 /// run, whatever `ENABLED` says.
@@ -137,11 +136,7 @@ fn read(path: &Path, supervised: bool) -> io::Result<Result<Read, Vec<Problem>>>
     let settings = Settings::parse(&settings::file::read(path)?.unwrap_or_default());
     Ok(settings.and_then(|mut settings| {
         settings.enabled |= !supervised;
-        // Of one that is switched off nothing is needed.
-        let tls = match settings.enabled {
-            true => certificates::server(&settings)?,
-            false => ServerTls::None,
-        };
-        Ok((settings, tls))
+        let protection = Protection::new(&settings)?;
+        Ok((settings, protection))
     }))
 }

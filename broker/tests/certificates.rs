@@ -119,6 +119,7 @@ fn every_mistake_beside_its_field() {
         .private_key_to_pem_passphrase(Cipher::aes_256_cbc(), b"secret")
         .unwrap();
     let other_key = p256().private_key_to_pem_pkcs8().unwrap();
+    let other_ca = Recipe::ca("ca").self_signed().pem();
     let mut damaged_certificate = certificate.clone();
     damaged_certificate.drain(100..200);
     let mut damaged_key = key.clone();
@@ -136,6 +137,11 @@ fn every_mistake_beside_its_field() {
             "CA_CERTIFICATES",
             &damaged_certificate,
             "certificate number 1 cannot be read",
+        ),
+        (
+            "CA_CERTIFICATES",
+            &certificate,
+            "holds the broker's own certificate",
         ),
         ("CERTIFICATE", b"", "is missing"),
         ("CERTIFICATE", b"MIIB", "is not in PEM format"),
@@ -177,7 +183,18 @@ fn every_mistake_beside_its_field() {
         let mut form = good.clone();
         form.push((key, value));
         assert_said(&errors(&form), &[(key, words)]);
+        // Apply stores nothing that is wrong, be it switched off.
+        form.push(("ENABLED", b"0"));
+        assert_said(&errors(&form), &[(key, words)]);
     }
+    let mut form = good.clone();
+    form.push(("CA_CERTIFICATES", &other_ca));
+    let said = "does not chain to any of the CA Certificate(s)";
+    assert_said(&errors(&form), &[("CERTIFICATE", said)]);
+    form.push(("AUTHENTICATION", b"none"));
+    assert_said(&errors(&form), &[("CERTIFICATE", said)]);
+    form.push(("CA_CERTIFICATES", b""));
+    assert_said(&errors(&form), &[]);
 }
 
 #[test]
@@ -276,10 +293,6 @@ fn warnings_do_not_hinder() {
             "by the router's clock it is",
         ),
         (valid(now() - 9 * DAY, now() + 29 * DAY), "expires soon"),
-        (
-            recipe().signed_by(&other),
-            "is not signed by any of the CA Certificate(s)",
-        ),
         (Recipe::new("broker").signed_by(&ca), "add a subjectAltName"),
     ] {
         let form = [ca.pem(), broker.pem(), broker.key_pem()];
@@ -288,6 +301,19 @@ fn warnings_do_not_hinder() {
             &[("CERTIFICATE", words)],
         );
     }
+    // Its own CA stands with it.
+    let public = recipe().signed_by(&other);
+    let form = [
+        ca.pem(),
+        [public.pem(), other.pem()].concat(),
+        public.key_pem(),
+    ];
+    let mut form = certificate_cn(&form[0], &form[1], &form[2]);
+    let said = "is not signed by any of the CA Certificate(s)";
+    assert_said(&warnings(&form), &[("CERTIFICATE", said)]);
+    // Nothing that is switched off is warned about.
+    form.push(("ENABLED", b"0"));
+    assert_said(&warnings(&form), &[]);
     let old = Recipe::new("broker").version_1().signed_by(&ca);
     let form = [ca.pem(), old.pem(), old.key_pem()];
     assert_said(

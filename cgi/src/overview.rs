@@ -444,7 +444,7 @@ mod tests {
                 ..silent()
             };
             assert_eq!(state(&facts), State::Unusable);
-            assert!(html(&facts).contains("<li>Broker Private Key: is &lt;damaged&gt;.</li>"));
+            assert!(html(&facts).contains("<li>Broker Private Key is &lt;damaged&gt;.</li>"));
         }
     }
 

@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::pem;
 use crate::problem::{Problem, shown};
 use crate::table::{Choice, Field, Kind, field};
 use crate::values::Values;
@@ -153,8 +152,9 @@ impl<'a> Judge<'a> {
             .collect()
     }
 
-    /// Certificates or a key that must not be missing; `why` says what is to be done.
-    pub(crate) fn pem(&mut self, key: &str, wanted: pem::Wanted, why: &str) -> String {
+    /// Certificates or a key that must not be missing; `why` says what is to be done. What is in them takes cryptography to
+    /// judge, and is judged where that is.
+    pub(crate) fn pem(&mut self, key: &str, why: &str) -> String {
         let (field, value) = self.row(key);
         let Kind::Pem { max_bytes } = field.kind else {
             unreachable!("{key} is PEM in the table")
@@ -162,8 +162,8 @@ impl<'a> Judge<'a> {
         self.at_most(key, value.len(), max_bytes, "bytes");
         if self.is_blank(key) {
             self.refuse(key, &format!("is missing: {why}"));
-        } else if let Err(reason) = pem::check(value, wanted) {
-            self.refuse(key, &reason);
+        } else if str::from_utf8(value).is_err() {
+            self.refuse(key, "is not text in UTF-8; copy the file again");
         }
         String::from_utf8_lossy(value).into_owned()
     }

@@ -16,7 +16,6 @@ pub mod file;
 pub mod form;
 mod judge;
 mod line;
-mod pem;
 mod problem;
 mod secret;
 mod settings;

@@ -45,17 +45,16 @@ impl Problem {
     }
 }
 
-/// `Port: must be a whole number ...`: most sentences begin with the label, and it is not said twice.
+/// `Port must be a whole number ...`: most sentences begin with the label; before the others it is put.
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(label) = self.label() else {
-            return f.write_str(&self.message);
-        };
-        let rest = self
-            .message
-            .strip_prefix(label)
-            .and_then(|rest| rest.strip_prefix(' '));
-        write!(f, "{label}: {}", rest.unwrap_or(&self.message))
+        if let Some(label) = self.label() {
+            let rest = self.message.strip_prefix(label);
+            if !rest.is_some_and(|rest| rest.starts_with(' ')) {
+                write!(f, "{label}: ")?;
+            }
+        }
+        f.write_str(&self.message)
     }
 }
 
@@ -85,7 +84,7 @@ mod tests {
     #[test]
     fn a_field_is_named_once() {
         let port = Problem::of("PORT", "Port must be a number.");
-        assert_eq!(port.to_string(), "Port: must be a number.");
+        assert_eq!(port.to_string(), "Port must be a number.");
         assert_eq!(port.label(), Some("Port"));
         assert_eq!(
             Problem::of("PORT", "Portable it is not.").to_string(),

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::judge::Judge;
-use crate::pem::Wanted;
 use crate::problem::Problem;
 use crate::secret::Secret;
 use crate::settings::{Authentication, Drops, LogLevel, Settings, Tls};
@@ -92,12 +91,8 @@ fn tls(judge: &mut Judge<'_>) -> Tls {
             let key = "paste the private key of the broker's certificate in PEM format";
             Tls::Certificate {
                 ca: ca_certificates(judge),
-                certificate: judge.pem("CERTIFICATE", Wanted::Certificate, certificate),
-                private_key: Secret::new(
-                    judge
-                        .pem("PRIVATE_KEY", Wanted::PrivateKey, key)
-                        .into_bytes(),
-                ),
+                certificate: judge.pem("CERTIFICATE", certificate),
+                private_key: Secret::new(judge.pem("PRIVATE_KEY", key).into_bytes()),
             }
         }
         _ => Tls::None,
@@ -111,7 +106,7 @@ fn ca_certificates(judge: &mut Judge<'_>) -> String {
         return String::new();
     }
     let why = "for Certificate CN, paste in PEM format the certificate of the CA that signs the clients' certificates";
-    judge.pem("CA_CERTIFICATES", Wanted::Certificate, why)
+    judge.pem("CA_CERTIFICATES", why)
 }
 
 fn authentication(judge: &mut Judge<'_>) -> Authentication {

@@ -1,10 +1,11 @@
 //! What a certificate says, as OpenSSL reads it.
 
+use std::cmp::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use openssl::asn1::{Asn1Time, Asn1TimeRef};
 use openssl::nid::Nid;
-use openssl::x509::{X509Ref, X509VerifyResult};
+use openssl::x509::X509Ref;
 
 /// The first Common Name of the subject, as Mosquitto's `use_identity_as_username` takes it: UTF-8 without NUL or nothing.
 pub(crate) fn common_name(certificate: &X509Ref) -> Option<String> {
@@ -32,9 +33,24 @@ pub(crate) fn is_version_1(certificate: &X509Ref) -> bool {
     certificate.version() == 0
 }
 
-/// Whether subject and issuer are the same, as in a root.
-pub(crate) fn is_self_issued(certificate: &X509Ref) -> bool {
-    certificate.issued(certificate) == X509VerifyResult::OK
+/// Whether it is signed with its own key, as a root is.
+pub(crate) fn is_self_signed(certificate: &X509Ref) -> bool {
+    has_signed(certificate, certificate)
+}
+
+/// Whether the issuer's name and key are those that the subject was signed by. What else its extensions say of an issuer is
+/// for clients to judge.
+pub(crate) fn has_signed(issuer: &X509Ref, subject: &X509Ref) -> bool {
+    let is_named = issuer.subject_name().try_cmp(subject.issuer_name());
+    matches!(is_named, Ok(Ordering::Equal))
+        && issuer
+            .public_key()
+            .is_ok_and(|key| subject.verify(&key).unwrap_or(false))
+}
+
+/// Whether the two are one certificate.
+pub(crate) fn same(one: &X509Ref, other: &X509Ref) -> bool {
+    matches!((one.to_der(), other.to_der()), (Ok(one), Ok(other)) if one == other)
 }
 
 /// Signed with MD5 or SHA-1, which no TLS library of today takes from anyone but a root.

@@ -5,9 +5,10 @@ use std::time::SystemTime;
 
 use openssl::nid::Nid;
 use openssl::pkey::{Id, PKey, Private};
-use openssl::x509::{X509, X509Ref, X509VerifyResult};
+use openssl::x509::{X509, X509Ref};
 
 use crate::certificate;
+use crate::chain;
 use crate::pem;
 use crate::problem::{Fault, Field, Problem};
 
@@ -56,28 +57,104 @@ const GOOD_PSK_KEY: usize = 16;
 const SOON: i64 = 30 * 86_400;
 /// Room for the signatures of TLS 1.3 with SHA-256 (RSA-PSS).
 const LEAST_RSA_BITS: u32 = 1024;
-/// Certificates in a chain.
-const MOST_CERTIFICATES: usize = 10;
+
+/// What is to be warned of, whatever the time, and what depends on it. Nothing of the certificates themselves is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    lasting: Vec<Problem>,
+    dates: Vec<Validity>,
+}
+
+/// When a certificate of this field is valid, in seconds since 1970.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Validity {
+    field: Field,
+    not_before: i64,
+    not_after: i64,
+}
 
 impl Material<'_> {
     /// Says all that is wrong at this time of the clock. Dates are never an error: a router boots in 1970.
     pub fn check(&self, now: SystemTime) -> Report {
-        let mut report = Report::default();
-        match *self {
-            Material::None => {}
-            Material::Psk { identity, key } => {
-                report.errors = psk(identity, key);
-                if !key.is_empty() && key.len() < GOOD_PSK_KEY {
-                    let short = Fault::ShortKey(key.len());
-                    report.warnings.push(Field::PskKey.problem(short));
-                }
-            }
-            Material::Certificate { .. } => match Certified::load(self) {
-                Ok(certified) => report.warnings = certified.warnings(certificate::now(now)),
-                Err(errors) => report.errors = errors,
+        match self.judge() {
+            Ok(remarks) => Report {
+                errors: Vec::new(),
+                warnings: remarks.at(now),
+            },
+            Err(errors) => Report {
+                errors,
+                warnings: Vec::new(),
             },
         }
-        report
+    }
+
+    /// What is to be warned of.
+    ///
+    /// # Errors
+    /// With what is wrong no server can be made.
+    pub fn judge(&self) -> Result<Remarks, Vec<Problem>> {
+        match *self {
+            Material::None => Ok(Remarks::default()),
+            Material::Psk { identity, key } => {
+                let errors = psk(identity, key);
+                if !errors.is_empty() {
+                    return Err(errors);
+                }
+                let mut remarks = Remarks::default();
+                if key.len() < GOOD_PSK_KEY {
+                    let short = Fault::ShortKey(key.len());
+                    remarks.lasting.push(Field::PskKey.problem(short));
+                }
+                Ok(remarks)
+            }
+            Material::Certificate { .. } => Ok(Certified::load(self)?.remarks()),
+        }
+    }
+}
+
+impl Remarks {
+    /// All of them at this time of the clock: of dates one for each field, the first that is wrong.
+    pub fn at(&self, now: SystemTime) -> Vec<Problem> {
+        let now = certificate::now(now);
+        let mut warnings: Vec<Problem> = Vec::new();
+        for validity in &self.dates {
+            if warnings.iter().all(|known| known.field != validity.field) {
+                warnings.extend(
+                    validity
+                        .fault(now)
+                        .map(|fault| validity.field.problem(fault)),
+                );
+            }
+        }
+        warnings.extend_from_slice(&self.lasting);
+        warnings
+    }
+}
+
+impl Validity {
+    fn of(field: Field, certificate: &X509Ref) -> Option<Validity> {
+        Some(Validity {
+            field,
+            not_before: certificate::seconds(certificate.not_before())?,
+            not_after: certificate::seconds(certificate.not_after())?,
+        })
+    }
+
+    fn fault(&self, now: i64) -> Option<Fault> {
+        let Validity {
+            not_before,
+            not_after,
+            ..
+        } = *self;
+        if now < not_before {
+            Some(Fault::NotYetValid { not_before, now })
+        } else if now > not_after {
+            Some(Fault::Expired { not_after, now })
+        } else if now > not_after - SOON {
+            Some(Fault::ExpiresSoon { not_after })
+        } else {
+            None
+        }
     }
 }
 
@@ -106,8 +183,8 @@ pub(crate) struct Certified {
     /// The broker's, then who signed it, and so on; without the root, which clients must know themselves.
     pub(crate) chain: Vec<X509>,
     pub(crate) key: PKey<Private>,
-    /// In the certificate's field and of no use.
-    idle: usize,
+    /// Other things that strike the eye.
+    remarks: Vec<Problem>,
 }
 
 impl Certified {
@@ -138,53 +215,54 @@ impl Certified {
             b"" => Err(Fault::Missing),
             text => pem::private_key(text).and_then(supported),
         };
-        let key = match key {
-            Ok(key) => key,
-            Err(fault) => {
-                problems.push(Field::PrivateKey.problem(fault));
-                return Err(problems);
+        let fits = |key: &PKey<Private>, one: &X509| {
+            one.public_key().is_ok_and(|public| public.public_eq(key))
+        };
+        let fitting = key.as_ref().ok();
+        let fitting = fitting.and_then(|key| own.iter().find(|one| fits(key, one)));
+        let mut found = None;
+        // Where the key does not tell, the broker's certificate is the first one. Of certificates that can't be read nobody
+        // knows who signed what.
+        if let Some(leaf) = fitting.or(own.first()).filter(|_| problems.is_empty()) {
+            match chain::find(leaf, &own, &authorities) {
+                Ok(chain) => found = Some(chain),
+                Err(problem) => problems.push(problem),
             }
-        };
-        let fits = |one: &X509| one.public_key().is_ok_and(|public| public.public_eq(&key));
-        let leaf = own.iter().find(|one| fits(one));
-        // Of certificates that can't be read nobody knows whether they fit.
-        if leaf.is_none() && !own.is_empty() {
-            problems.push(Field::PrivateKey.problem(Fault::KeyMismatch));
         }
-        let Some(leaf) = leaf.filter(|_| problems.is_empty()) else {
-            return Err(problems);
-        };
-        let pool: Vec<&X509> = own.iter().chain(&authorities).collect();
-        let chain = chain(leaf, &pool);
-        let used = |one: &&X509| {
-            certificate::is_self_issued(one) || chain.iter().any(|part| same(part, one))
-        };
-        let idle = own.iter().filter(|one| !used(one)).count();
-        Ok(Certified {
-            authorities,
-            chain,
-            key,
-            idle,
-        })
+        match &key {
+            Err(fault) => problems.push(Field::PrivateKey.problem(fault.clone())),
+            // Of certificates that can't be read nobody knows whether they fit.
+            Ok(_) if fitting.is_none() && !own.is_empty() => {
+                problems.push(Field::PrivateKey.problem(Fault::KeyMismatch));
+            }
+            Ok(_) => {}
+        }
+        match (found, key) {
+            (Some(chain), Ok(key)) if problems.is_empty() => Ok(Certified {
+                authorities,
+                chain: chain.certificates,
+                key,
+                remarks: chain.remarks,
+            }),
+            _ => Err(problems),
+        }
     }
 
-    fn warnings(&self, now: i64) -> Vec<Problem> {
-        let mut warnings = Vec::new();
+    fn remarks(&self) -> Remarks {
         let leaf = &self.chain[0];
-        let own = |fault| Field::Certificate.problem(fault);
-        let is_authority = |one: &X509| self.authorities.iter().any(|other| same(one, other));
-        let in_own_field = |one: &&X509| same(one, leaf) || !is_authority(one);
-        let late = self
-            .chain
-            .iter()
-            .filter(in_own_field)
-            .find_map(|one| dates(one, now));
-        warnings.extend(late.map(own));
-        let late = self.authorities.iter().find_map(|one| dates(one, now));
-        warnings.extend(late.map(|fault| Field::CaCertificates.problem(fault)));
+        let is_authority = |one: &X509| {
+            let mut authorities = self.authorities.iter();
+            authorities.any(|other| certificate::same(one, other))
+        };
+        let own = self.chain.iter();
+        let own = own.filter(|one| certificate::same(one, leaf) || !is_authority(one));
+        let own = own.filter_map(|one| Validity::of(Field::Certificate, one));
+        let authorities = self.authorities.iter();
+        let authorities = authorities.filter_map(|one| Validity::of(Field::CaCertificates, one));
+        let mut lasting = Vec::new();
         let mut warn_if = |so: bool, fault| {
             if so {
-                warnings.push(own(fault));
+                lasting.push(Field::Certificate.problem(fault));
             }
         };
         let names = leaf.subject_alt_names().map_or(0, |names| names.len());
@@ -193,27 +271,16 @@ impl Certified {
         warn_if(names == 0 && has_common_name, Fault::NoAlternativeName);
         warn_if(names == 0 && !has_common_name, Fault::NoName);
         let weak_signature =
-            certificate::has_weak_signature(leaf) && !certificate::is_self_issued(leaf);
+            certificate::has_weak_signature(leaf) && !certificate::is_self_signed(leaf);
         warn_if(
             certificate::has_weak_key(leaf) || weak_signature,
             Fault::Weak,
         );
-        warn_if(self.idle > 0, Fault::NotInChain);
-        let as_authority = is_authority(leaf);
-        if as_authority && !certificate::is_self_issued(leaf) {
-            warnings.push(Field::CaCertificates.problem(Fault::OwnCertificateAsAuthority));
-        } else if !self.authorities.is_empty() && !as_authority && !self.is_signed_by_authority() {
-            warnings.push(own(Fault::OtherAuthority));
+        lasting.extend_from_slice(&self.remarks);
+        Remarks {
+            lasting,
+            dates: own.chain(authorities).collect(),
         }
-        warnings
-    }
-
-    /// Whether the chain ends at one of the CAs, or with one.
-    fn is_signed_by_authority(&self) -> bool {
-        let last = &self.chain[self.chain.len() - 1];
-        self.authorities
-            .iter()
-            .any(|one| same(one, last) || has_signed(one, last))
     }
 }
 
@@ -227,49 +294,6 @@ fn supported(key: PKey<Private>) -> Result<PKey<Private>, Fault> {
         Some(curve) if curves.contains(&curve) => Ok(key),
         None if key.id() != Id::EC => Ok(key),
         _ => Err(Fault::OtherKeyKind),
-    }
-}
-
-/// The leaf and who signed it, as far as they are in the pool, without the root.
-fn chain(leaf: &X509, pool: &[&X509]) -> Vec<X509> {
-    let mut chain = vec![leaf.clone()];
-    while chain.len() < MOST_CERTIFICATES {
-        let last = &chain[chain.len() - 1];
-        let signer = pool.iter().find(|one| {
-            !certificate::is_self_issued(one)
-                && has_signed(one, last)
-                && !chain.iter().any(|part| same(part, one))
-        });
-        match signer {
-            Some(signer) => chain.push((*signer).clone()),
-            None => break,
-        }
-    }
-    chain
-}
-
-fn has_signed(issuer: &X509Ref, subject: &X509Ref) -> bool {
-    issuer.issued(subject) == X509VerifyResult::OK
-        && issuer
-            .public_key()
-            .is_ok_and(|key| subject.verify(&key).unwrap_or(false))
-}
-
-fn same(one: &X509Ref, other: &X509Ref) -> bool {
-    matches!((one.to_der(), other.to_der()), (Ok(one), Ok(other)) if one == other)
-}
-
-fn dates(one: &X509Ref, now: i64) -> Option<Fault> {
-    let not_before = certificate::seconds(one.not_before())?;
-    let not_after = certificate::seconds(one.not_after())?;
-    if now < not_before {
-        Some(Fault::NotYetValid { not_before, now })
-    } else if now > not_after {
-        Some(Fault::Expired { not_after, now })
-    } else if now > not_after - SOON {
-        Some(Fault::ExpiresSoon { not_after })
-    } else {
-        None
     }
 }
 

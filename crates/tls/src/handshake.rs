@@ -138,7 +138,8 @@ fn record_length(bytes: &[u8]) -> Option<u16> {
 ///
 /// In TLS 1.3 it serves no purpose but to look like TLS 1.2 to what lies in between, and all clients have it but those that
 /// are made for small devices (RFC 8446 D.4). Of these wolfSSL has room for 8 bytes of a session ticket's nonce, and breaks
-/// the connection off when it gets the 32 of rustls' tickets. (One that was built to have an identifier is not told apart.) A first
+/// the connection off when it gets the 32 of rustls' tickets. (One that was built to have an
+/// identifier is not told apart.) A first
 /// record too short to tell counts as none.
 pub(crate) fn has_session_id(bytes: &[u8]) -> Option<bool> {
     if record_length(bytes)? < SESSION_ID_RECORD {

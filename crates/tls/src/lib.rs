@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 mod certificate;
+mod chain;
 mod check;
 mod client;
 mod client_cert;
@@ -27,7 +28,7 @@ mod session;
 mod signing;
 mod stream;
 
-pub use check::{Material, Report};
+pub use check::{Material, Remarks, Report};
 pub use client::{ClientError, ClientOptions, ClientPsk, ClientTls, Version};
 pub use problem::{Fault, Field, Problem};
 pub use refusal::{CertificateRefusal, Refusal};

@@ -20,7 +20,10 @@ const ENCRYPTED_KEY: &str = "ENCRYPTED PRIVATE KEY";
 /// All certificates in the text, at least one.
 pub(crate) fn certificates(text: &[u8]) -> Result<Vec<X509>, Fault> {
     let blocks = blocks(text)?;
-    if blocks.iter().any(|block| block.label.ends_with("KEY")) {
+    if blocks
+        .iter()
+        .any(|block| block.label.ends_with("PRIVATE KEY"))
+    {
         return Err(Fault::KeyAmongCertificates);
     }
     let mut certificates = Vec::new();

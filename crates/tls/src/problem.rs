@@ -59,7 +59,7 @@ pub enum Fault {
     EndWithoutBegin,
     /// A block that is no certificate; its label.
     NoCertificate(String),
-    /// A private key, or any key, in a field for certificates.
+    /// A private key in a field for certificates.
     KeyAmongCertificates,
     /// The certificate of this number in the field cannot be read.
     DamagedCertificate(usize),
@@ -79,6 +79,10 @@ pub enum Fault {
     KeyTooSmall(u32),
     /// The key belongs to none of the certificates.
     KeyMismatch,
+    /// No CA in the settings signed it, directly or through others, nor does its own root stand with it.
+    NotChained,
+    /// The broker's own certificate in the field for CAs, and it is no CA. A warning if the CA stands there too.
+    OwnCertificateAsAuthority,
     /// Longer than so many bytes.
     TooLong(usize),
     /// A NUL byte, at which OpenSSL's names end.
@@ -105,10 +109,8 @@ pub enum Fault {
         /// The end of the validity.
         not_after: i64,
     },
-    /// Warning: no CA in the settings signed it.
+    /// Warning: no CA in the settings signed it; its own root stands with it.
     OtherAuthority,
-    /// Warning: the broker's own certificate in the field for CAs, and it is no CA.
-    OwnCertificateAsAuthority,
     /// Warning: X.509 version 1.
     Version1,
     /// Warning: names no host as today's clients want it.
@@ -130,8 +132,12 @@ impl fmt::Display for Problem {
             Fault::Missing => write!(f, "{label} is missing."),
             Fault::NotPem => write!(
                 f,
-                "{label} is not in PEM format: it must hold a line such as \"-----BEGIN ...-----\"; \
-                 \"openssl x509 -inform DER -in FILE\" converts a certificate."
+                "{label} is not in PEM format: it must hold a line such as \"-----BEGIN {}-----\"; copy the whole file, its \
+                 first and last line included.",
+                match self.field {
+                    Field::PrivateKey => "PRIVATE KEY",
+                    _ => "CERTIFICATE",
+                }
             ),
             Fault::CutOff => {
                 write!(
@@ -144,18 +150,19 @@ impl fmt::Display for Problem {
                 "{label} is damaged: an END line stands without its BEGIN line; copy the whole file."
             ),
             Fault::NoCertificate(what) => {
-                write!(
-                    f,
-                    "{label} holds no certificate, but a \"{}\".",
-                    shown(what.as_bytes())
-                )?;
-                if what.ends_with("CERTIFICATE REQUEST") {
-                    f.write_str(" The CA has to sign it; paste what it makes of it.")?;
-                }
-                Ok(())
+                let is_request = what.ends_with("CERTIFICATE REQUEST");
+                let what = shown(what.as_bytes());
+                write!(f, "{label} holds no certificate, but a \"{what}\"")?;
+                f.write_str(match is_request {
+                    true => ": the CA has to sign it; paste what it makes of it.",
+                    false => ".",
+                })
             }
             Fault::KeyAmongCertificates => {
-                write!(f, "{label} holds a key; only certificates belong here.")
+                write!(
+                    f,
+                    "{label} holds a private key; only certificates belong here."
+                )
             }
             Fault::DamagedCertificate(number) => {
                 write!(
@@ -200,6 +207,17 @@ impl fmt::Display for Problem {
                     "{label} does not belong to the Broker Certificate; paste the two that were made together."
                 )
             }
+            Fault::NotChained => write!(
+                f,
+                "{label} does not chain to any of the CA Certificate(s): none of them has signed it, nor a certificate that \
+                 stands with it. Paste the certificate of the CA that signed it into CA Certificate(s) or, if that CA is \
+                 not to sign clients' certificates, below the broker's."
+            ),
+            Fault::OwnCertificateAsAuthority => write!(
+                f,
+                "{label} holds the broker's own certificate; the certificate of the CA that signs the clients' belongs \
+                 here."
+            ),
             Fault::TooLong(most) => write!(f, "{label} must not be longer than {most} bytes."),
             Fault::Nul => write!(f, "{label} must not contain a NUL byte."),
             Fault::Library(text) => write!(f, "{label} is refused by OpenSSL: {text}."),
@@ -220,13 +238,8 @@ impl fmt::Display for Problem {
             }
             Fault::OtherAuthority => write!(
                 f,
-                "{label} is not signed by any of the CA Certificate(s): clients that know these alone will refuse the \
-                 broker. That is right if another CA, such as a public one, signed it."
-            ),
-            Fault::OwnCertificateAsAuthority => write!(
-                f,
-                "{label} holds the broker's own certificate; the certificate of the CA that signs the clients' belongs \
-                 here."
+                "{label} is not signed by any of the CA Certificate(s), but by a CA whose certificate stands below it: clients \
+                 that know the former alone will refuse the broker."
             ),
             Fault::Version1 => write!(
                 f,

@@ -267,20 +267,20 @@ fn certificates_need_their_key() {
             private_key: Secret::new(PRIVATE_KEY.as_bytes().to_vec())
         }
     );
+    // What is in them is judged by cryptography, elsewhere.
     let swapped = [
         tls[0],
         ("CERTIFICATE", PRIVATE_KEY),
         ("PRIVATE_KEY", CERTIFICATE),
         ("CA_CERTIFICATES", "x"),
     ];
+    assert_eq!(settings(&swapped).tls.name(), "certificate");
+    let mut values = given(&pair);
+    values.set("CA_CERTIFICATES", b"\xff".to_vec());
+    let problems = judge(&values).unwrap_err();
     assert_eq!(
-        messages(&swapped),
-        [
-            "CA Certificate(s) is not in PEM format: it must hold a line such as \"-----BEGIN CERTIFICATE-----\"; \
-             copy the whole file, its first and last line included.",
-            "Broker Certificate holds a private key; only certificates belong here.",
-            "Broker Private Key holds a certificate where its private key belongs.",
-        ]
+        problems[0].message,
+        "CA Certificate(s) is not text in UTF-8; copy the file again."
     );
     let blank = [
         tls[0],

@@ -164,7 +164,7 @@ fn what_is_no_certificate() {
         (good.certificate[28..].to_vec(), Fault::EndWithoutBegin),
         (request, Fault::NoCertificate("CERTIFICATE REQUEST".into())),
         (good.key.clone(), Fault::KeyAmongCertificates),
-        (public, Fault::KeyAmongCertificates),
+        (public, Fault::NoCertificate("PUBLIC KEY".into())),
         (
             [&good.certificate[..], &good.key].concat(),
             Fault::KeyAmongCertificates,
@@ -343,22 +343,6 @@ fn likely_slips() {
     let broker = Recipe::new("b").names(&["b"]).signed_by(&ca);
     let form = Form::of(&ca, &broker);
     let warned = |form: &Form| form.warnings();
-    let stranger = Form::of(&other, &broker);
-    assert_eq!(
-        warned(&stranger),
-        problem(Field::Certificate, Fault::OtherAuthority)
-    );
-    // The same name is not the same CA.
-    let twin = Form::of(&Recipe::ca("ca").self_signed(), &broker);
-    assert_eq!(
-        warned(&twin),
-        problem(Field::Certificate, Fault::OtherAuthority)
-    );
-    let own = Form::of(&broker, &broker);
-    assert_eq!(
-        warned(&own),
-        problem(Field::CaCertificates, Fault::OwnCertificateAsAuthority)
-    );
     let v1 = Recipe::new("b").version_1().signed_by(&ca);
     let faults: Vec<_> = warned(&Form::of(&ca, &v1))
         .into_iter()
@@ -384,6 +368,146 @@ fn likely_slips() {
     assert_eq!(
         warned(&idle),
         problem(Field::Certificate, Fault::NotInChain)
+    );
+}
+
+#[test]
+fn a_certificate_that_does_not_chain_to_the_ca() {
+    let ca = Recipe::ca("ca").self_signed();
+    let other = Recipe::ca("other").self_signed();
+    let broker = Recipe::new("b").names(&["b"]).signed_by(&ca);
+    let not_chained = problem(Field::Certificate, Fault::NotChained);
+    for wrong in [
+        // The same name is not the same CA.
+        Recipe::ca("ca").self_signed(),
+        Recipe::new("ca").self_signed(),
+        other,
+    ] {
+        let mut form = Form::of(&wrong, &broker);
+        assert_eq!(form.errors(), not_chained);
+        // Not even where clients are not asked; then the field may be empty.
+        form.ask_client = false;
+        assert_eq!(form.errors(), not_chained);
+        form.ca.clear();
+        assert_eq!(form.errors(), []);
+        // Said beside what is wrong with the key.
+        form.ca = wrong.pem();
+        form.key = p256().private_key_to_pem_pkcs8().unwrap();
+        let both = [
+            &not_chained[..],
+            &problem(Field::PrivateKey, Fault::KeyMismatch),
+        ]
+        .concat();
+        assert_eq!(form.errors(), both);
+        // Its own root with it says that another CA is meant for clients.
+        let form = Form {
+            certificate: [broker.pem(), ca.pem()].concat(),
+            ..Form::of(&wrong, &broker)
+        };
+        assert_eq!(
+            form.warnings(),
+            problem(Field::Certificate, Fault::OtherAuthority)
+        );
+    }
+    // A link of the chain is missing.
+    let between = Recipe::ca("between").signed_by(&ca);
+    let broker = Recipe::new("b").names(&["b"]).signed_by(&between);
+    assert_eq!(Form::of(&ca, &broker).errors(), not_chained);
+    // The broker's own certificate where the CA's belongs.
+    let mistaken = problem(Field::CaCertificates, Fault::OwnCertificateAsAuthority);
+    let mut form = Form::of(&broker, &broker);
+    assert_eq!(form.errors(), mistaken);
+    form.ca.extend(between.pem());
+    assert_eq!(form.warnings(), mistaken);
+}
+
+#[test]
+fn every_chain_that_leads_to_the_ca() {
+    let nothing = |form: Form| {
+        assert_eq!(form.warnings(), []);
+        // A router that has just booted, and one in a hundred years.
+        for time in [0, now() + 36_500 * DAY] {
+            assert_eq!(form.check_at(time).errors, []);
+        }
+    };
+    let root = Recipe::ca("root").self_signed();
+    let upper = Recipe::ca("upper").signed_by(&root);
+    let lower = Recipe::ca("lower").signed_by(&upper);
+    let broker = Recipe::new("b").names(&["b"]).signed_by(&lower);
+    let all = [&root, &upper, &lower];
+    let pem = |which: &[&Identity]| which.iter().flat_map(|one| one.pem()).collect::<Vec<_>>();
+    // Each may stand in either field, and the CA may be any of them.
+    for place in 0..8 {
+        let (mut ca, mut own): (Vec<&Identity>, Vec<&Identity>) = (vec![], vec![&broker]);
+        for (number, &one) in all.iter().enumerate() {
+            match place >> number & 1 {
+                0 => ca.push(one),
+                _ => own.insert(0, one),
+            }
+        }
+        if ca.is_empty() {
+            continue;
+        }
+        let form = Form {
+            ca: pem(&ca),
+            certificate: pem(&own),
+            ..Form::of(&root, &broker)
+        };
+        nothing(form);
+    }
+    nothing(Form::of(&lower, &broker));
+    // Its own CA, whether it may sign others or not.
+    let own = Recipe::new("b").names(&["b"]).self_signed();
+    nothing(Form::of(&own, &own));
+    // A CA of version 1, and among others that have the same name.
+    let old = Recipe::ca("ca").version_1().self_signed();
+    let twin = Recipe::ca("ca").self_signed();
+    let broker = Recipe::new("b").names(&["b"]).signed_by(&old);
+    nothing(Form::of(&old, &broker));
+    let form = Form {
+        ca: pem(&[&twin, &old, &root]),
+        ..Form::of(&old, &broker)
+    };
+    nothing(form);
+}
+
+#[test]
+fn a_cross_signed_ca_leads_to_whichever_root_is_there() {
+    let (old, new) = (
+        Recipe::ca("old").self_signed(),
+        Recipe::ca("new").self_signed(),
+    );
+    // The same CA, signed by two others; and the new root signed by the old one.
+    let key = p256();
+    let signed = |root: &Identity| Recipe::ca("ca").key(key.clone()).signed_by(root);
+    let (by_old, by_new) = (signed(&old), signed(&new));
+    let bridge = Recipe::ca("new").key(new.key.clone()).signed_by(&old);
+    let broker = Recipe::new("b").names(&["b"]).signed_by(&by_old);
+    for (ca, others, idle) in [
+        (&old, vec![&by_old, &by_new], true),
+        (&old, vec![&by_new, &by_old], true),
+        (&new, vec![&by_old, &by_new], true),
+        (&new, vec![&by_new], false),
+        (&old, vec![&by_new, &bridge], false),
+        (&new, vec![&by_new, &bridge], false),
+    ] {
+        let mut form = Form::of(ca, &broker);
+        for one in others {
+            form.certificate.extend(one.pem());
+        }
+        let expected = match idle {
+            true => problem(Field::Certificate, Fault::NotInChain),
+            false => vec![],
+        };
+        assert_eq!(form.warnings(), expected);
+    }
+    let form = Form {
+        certificate: [broker.pem(), by_new.pem()].concat(),
+        ..Form::of(&old, &broker)
+    };
+    assert_eq!(
+        form.errors(),
+        problem(Field::Certificate, Fault::NotChained)
     );
 }
 
@@ -436,6 +560,11 @@ fn every_sentence_is_whole() {
             Fault::CutOff,
             Fault::EncryptedKey,
             Fault::KeyMismatch,
+            Fault::NotPem,
+            Fault::NotChained,
+            Fault::OtherAuthority,
+            Fault::NoCertificate("CERTIFICATE REQUEST".into()),
+            Fault::NoCertificate("x".into()),
             Fault::Library("x".into()),
         ] {
             let text = Problem { field, fault }.to_string();
