@@ -190,7 +190,7 @@ def test_floods_of_key_updates(program, settings, reads):
     meanwhile, and nothing is kept for them."""
     with Broker(program, **settings) as broker, newcomer(broker) as client:
         client.connect().rest()
-        before = memory(broker)
+        before, descriptors_before = memory(broker), descriptors(broker)
         counters = [multiprocessing.Value("i", 0) for _ in range(2)]
         offer = Offer(V1_3, settings is PSK)
         strangers = [multiprocessing.Process(target=flood, args=(broker.port, offer, reads, counter))
@@ -200,7 +200,9 @@ def test_floods_of_key_updates(program, settings, reads):
             stranger.start()
         try:
             slowest, largest = 0, 0
-            while any(stranger.is_alive() for stranger in strangers):
+            until(lambda: all(counter.value for counter in counters), "both have begun")
+            # Ten seconds, and five for a farewell that they do not take.
+            while descriptors(broker) > descriptors_before:
                 asked = time.monotonic()
                 client.rest()
                 slowest = max(slowest, time.monotonic() - asked)

@@ -212,9 +212,15 @@ fn read(
         Some(rest) => read_rest(broker, key, connection, rest, cx),
         None => read_some(broker, key, connection, cx),
     };
-    let there_is_more = match std::task::ready!(filled) {
-        Ok(there_is_more) => there_is_more,
-        Err(reason) => return Poll::Ready(reason),
+    let there_is_more = match filled {
+        Poll::Ready(Ok(there_is_more)) => there_is_more,
+        Poll::Ready(Err(reason)) => return Poll::Ready(reason),
+        // Nothing to read. There may be more to decrypt.
+        Poll::Pending if connection.link.has_unread() => {
+            broker.again(cx.waker());
+            return Poll::Pending;
+        }
+        Poll::Pending => return Poll::Pending,
     };
     if connection.rest(&broker.engine.borrow()) || there_is_more {
         // There is more to do; the others come first.

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use smol::io::{AsyncRead, AsyncWrite};
+use smol::io::AsyncWrite;
 use tls::Stream;
 
 use crate::handshake::Wanted;
@@ -42,7 +42,7 @@ impl Link {
     }
 
     /// Reads what is there, up to the buffer's length; 0 is the end. After a read that was short
-    /// [`Link::poll_readable`] tells the rest.
+    /// [`Link::poll_readable`] tells the rest, and after one that is pending [`Link::has_unread`].
     pub(crate) fn poll_read(
         &mut self,
         cx: &Context<'_>,
@@ -50,7 +50,7 @@ impl Link {
     ) -> Poll<io::Result<usize>> {
         match self {
             Link::Handshaking(_) => Poll::Pending,
-            Link::Open(stream) => Pin::new(stream).poll_read(&mut again(cx), buffer),
+            Link::Open(stream) => stream.poll_read_once(&mut again(cx), buffer),
         }
     }
 
@@ -60,6 +60,11 @@ impl Link {
             Link::Handshaking(_) => Poll::Pending,
             Link::Open(stream) => Pin::new(stream).poll_write(&mut again(cx), bytes),
         }
+    }
+
+    /// Whether there is more to do with what has come, though nothing could be read: others first.
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(self, Link::Open(stream) if stream.has_unread())
     }
 
     /// Whether a read is worth trying; otherwise the task is woken once it is.

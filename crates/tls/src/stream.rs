@@ -197,18 +197,8 @@ impl Tls {
         for _ in 0..READS_A_POLL {
             let decrypted = self.decrypt(buffer);
             self.answer(socket, cx)?;
-            if let Poll::Ready(Ok(count)) = decrypted
-                && (1..buffer.len()).contains(&count)
-                && self.unread
-            {
-                // The end, an error, or more to do: the socket may have nothing more to tell.
-                cx.waker().wake_by_ref();
-            }
-            if decrypted.is_ready() {
+            if decrypted.is_ready() || self.unread {
                 return decrypted;
-            }
-            if self.unread {
-                break;
             }
             let memory = self.session.memory();
             let count = ready!(with_scratch(|scratch| {
@@ -222,7 +212,6 @@ impl Tls {
         }
         // Much came and none of it was plaintext: others first.
         self.unread = true;
-        cx.waker().wake_by_ref();
         Poll::Pending
     }
 
@@ -261,6 +250,22 @@ impl Tls {
     }
 }
 
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream<S> {
+    /// Like `poll_read`, but for callers that decide themselves when to go on: where that would wake the task at once, since
+    /// there is more to do, this only lets [`Stream::has_unread`] say so.
+    pub fn poll_read_once(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.tls {
+            None => Pin::new(&mut self.socket).poll_read(cx, buffer),
+            Some(_) if buffer.is_empty() => Poll::Ready(Ok(0)),
+            Some(tls) => tls.poll_read(&mut self.socket, cx, buffer),
+        }
+    }
+}
+
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -268,11 +273,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<S> {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        match &mut this.tls {
-            None => Pin::new(&mut this.socket).poll_read(cx, buffer),
-            Some(_) if buffer.is_empty() => Poll::Ready(Ok(0)),
-            Some(tls) => tls.poll_read(&mut this.socket, cx, buffer),
+        let result = this.poll_read_once(cx, buffer);
+        let may_sleep = match &result {
+            Poll::Pending => true,
+            Poll::Ready(Ok(count)) => (1..buffer.len()).contains(count),
+            Poll::Ready(Err(_)) => false,
+        };
+        if may_sleep && this.has_unread() {
+            // The end, an error, or more to do: the socket may have nothing more to tell.
+            cx.waker().wake_by_ref();
         }
+        result
     }
 }
 
