@@ -15,16 +15,16 @@ ONE = properties(receive_maximum=1)
 WITH_WILL = bytes.fromhex("e00104")
 
 test_endings = table(
-    Case("a time", SUB, "-t t -W 1", [subscribed(BYE)], err="Timed out\n", code=27),
-    Case("a time, quietly", SUB, "-t t -W 1 --quiet", [subscribed(BYE)], code=27),
-    Case("a time after messages", SUB, "-t t -W 1", [subscribed(message(), BYE)], out=b"x\n", err="Timed out\n",
+    Case("a time", SUB, "-t t -W 2", [subscribed(BYE)], err="Timed out\n", code=27),
+    Case("a time, quietly", SUB, "-t t -W 2 --quiet", [subscribed(BYE)], code=27),
+    Case("a time after messages", SUB, "-t t -W 2", [subscribed(message(), BYE)], out=b"x\n", err="Timed out\n",
          code=27),
     Case("a time that is not needed", SUB, "-t t -C 1 -W 20", [subscribed(message(), BYE)], out=b"x\n"),
-    Case("a time with too few messages", SUB, "-t t -C 2 -W 1", [subscribed(message(), BYE)], out=b"x\n",
+    Case("a time with too few messages", SUB, "-t t -C 2 -W 2", [subscribed(message(), BYE)], out=b"x\n",
          err="Timed out\n", code=27),
-    Case("a time without SUBACK", SUB, "-t t -W 1", [accepted(subscribe("t"), BYE)], err="Timed out\n", code=27),
+    Case("a time without SUBACK", SUB, "-t t -W 2", [accepted(subscribe("t"), BYE)], err="Timed out\n", code=27),
     Case("a time without CONNACK", SUB, "-t t -W 1", [[hello()]], err=re.compile("(Timed out\n)?"), code=255),
-    Case("a time in 5", SUB, "-V 5 -t t -W 1", [subscribed(re.compile(rb"\xe0(\0|\x01\x04)"), level=5)],
+    Case("a time in 5", SUB, "-V 5 -t t -W 2", [subscribed(re.compile(rb"\xe0(\0|\x01\x04)"), level=5)],
          err="Timed out\n", code=27),
     *(Case(f"{number.name} in 3.1.1", SUB, "-t t", [subscribed(message(), Printed(b"x\n"), Signal(number), BYE)],
            out=b"x\n") for number in (signal.SIGINT, signal.SIGTERM)),

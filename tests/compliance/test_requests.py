@@ -66,8 +66,8 @@ test_requests = table(
         subscribe("r", level=5), SILENCE, suback(level=5), published(payload=b"q", level=5, response_topic="r"),
         answer(), BYE, level=5, encoded=ONE), out=b"a\n"),
     request("a message of another topic", WORDS, asked(message("z", level=5), BYE), out=b"x\n"),
-    Case("no answer in time", RR, f"{WORDS} -W 1", [asked(WITH_WILL)], err="Timed out\n", code=27),
-    Case("no answer in time, quietly", RR, f"{WORDS} -W 1 --quiet", [asked(WITH_WILL)], code=27),
+    Case("no answer in time", RR, f"{WORDS} -W 2", [asked(WITH_WILL)], err="Timed out\n", code=27),
+    Case("no answer in time, quietly", RR, f"{WORDS} -W 2 --quiet", [asked(WITH_WILL)], code=27),
     Case("the subscription is refused", RR, WORDS, [accepted(
         subscribe("r", level=5), suback(0x87, level=5), BYE_IF_IN_TIME, level=5, encoded=ONE)], err="Not authorized\n"),
     Case("SIGTERM", RR, WORDS, [asked(Signal(signal.SIGTERM), WITH_WILL)],

@@ -23,7 +23,7 @@ test_pipes = table(
     shell("a value into a variable", "v=$(mosquitto_sub AT -t t -C 1); echo \"[$v]\"",
           subscribed(message(payload=b"21.5"), BYE),
           out=b"[21.5]\n"),
-    shell("a value or a time", "v=$(mosquitto_sub AT -t t -C 1 -W 1 2>/dev/null) || echo \"none: $?\"", subscribed(BYE),
+    shell("a value or a time", "v=$(mosquitto_sub AT -t t -C 1 -W 2 2>/dev/null) || echo \"none: $?\"", subscribed(BYE),
           out=b"none: 27\n"),
     shell("while read",
           "mosquitto_sub AT -t '#' -v -C 2 | while read -r topic payload; do echo \"<$topic><$payload>\"; done",
@@ -43,7 +43,7 @@ test_pipes = table(
     shell("into a file", "mosquitto_sub AT -t t -C 1 >f; wc -c <f", subscribed(message(payload=b"12345"), BYE),
           out=b"6\n"),
     shell("a full disk", "mosquitto_sub AT -t t >/dev/full", subscribed(message(), BYE)),
-    shell("timeout", "timeout 1 mosquitto_sub AT -t t; echo $?", subscribed(message(), BYE), out=b"x\n124\n"),
+    shell("timeout", "timeout 2 mosquitto_sub AT -t t; echo $?", subscribed(message(), BYE), out=b"x\n124\n"),
     shell("in the background", "mosquitto_sub AT -t t & wait $!; echo $?", accepted(
         subscribe("t"), suback(0x80), BYE), out=b"0\n", err="All subscription requests were denied.\n"),
     shell("xargs", "echo a b | xargs mosquitto_pub AT -t t -m x -i", err=re.compile("(?s)Error: Unknown option 'b'.*"),

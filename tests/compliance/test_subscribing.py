@@ -105,7 +105,7 @@ test_taking = table(
          [subscribed(Reply(pubrel(9)), pubcomp(9), *taken(qos=2), BYE, qos=2)], out=b"x\n"),
     Case("the largest Packet Identifier", SUB, "-t t -q 1 -C 1", [subscribed(*taken(identifier=65535), BYE, qos=1)],
          out=b"x\n"),
-    Case("QoS 2 that is not released", SUB, "-t t -q 2 -W 1", [subscribed(message(qos=2), pubrec(), BYE, qos=2)],
+    Case("QoS 2 that is not released", SUB, "-t t -q 2 -W 2", [subscribed(message(qos=2), pubrec(), BYE, qos=2)],
          out=b"x\n", err="Timed out\n", code=27, differs=Originally(
              "What is acknowledged by PUBREC has been printed, so that it is not lost", out=b"")),
     Case("topics as they come", SUB, "-v -t '#' -C 3", [subscribed(
@@ -134,14 +134,14 @@ test_taking = table(
          out=b"a x\nb x\n"),
     Case("retained ones only, counted", SUB, "-v -t '#' --retained-only -C 2",
          [subscribed(message("a", retain=True), message("b", retain=True), BYE, filters=["#"])], out=b"a x\nb x\n"),
-    Case("no retained ones", SUB, "-t t --retained-only -W 1", [subscribed(BYE)], err="Timed out\n", code=27),
-    Case("clear what is retained", SUB, "-v -t '#' --remove-retained -W 1", [subscribed(
+    Case("no retained ones", SUB, "-t t --retained-only -W 2", [subscribed(BYE)], err="Timed out\n", code=27),
+    Case("clear what is retained", SUB, "-v -t '#' --remove-retained -W 2", [subscribed(
         message("a", retain=True), published("a", b"", qos=1, retain=True, identifier=2), Reply(puback(2)),
         message("b"), BYE, filters=["#"])], out=b"a x\nb x\n", err="Timed out\n", code=27),
-    Case("clear what is retained, not what is filtered out", SUB, "-v -t '#' -T b --remove-retained -W 1", [subscribed(
+    Case("clear what is retained, not what is filtered out", SUB, "-v -t '#' -T b --remove-retained -W 2", [subscribed(
         message("b", retain=True), message("a", retain=True), published("a", b"", qos=1, retain=True, identifier=2),
         Reply(puback(2)), BYE, filters=["#"])], out=b"a x\n", err="Timed out\n", code=27),
-    Case("clear one", SUB, "-t t --remove-retained -C 1 -W 1", [subscribed(
+    Case("clear one", SUB, "-t t --remove-retained -C 1 -W 2", [subscribed(
         message(retain=True), published(payload=b"", qos=1, retain=True, identifier=2), Reply(puback(2)), BYE)],
          out=b"x\n", differs=Originally("The original does not end once it has cleared something",
                                         err="Timed out\n", code=27)),
