@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import time
 import uuid
 
 import pytest
@@ -48,6 +49,12 @@ class Board:
     def run(self, *words, name=None, **options):
         return subprocess.run([*self.emulator, *(["-0", name] if name else []), *words], capture_output=True,
                               timeout=120, **options)
+
+    def client(self, name, *words):
+        """What its own client of this name prints; its broker is this one."""
+        done = self.run(self.module / "bin/mqtt_broker", "-h", "localhost", "-p", str(self.port), *words, name=name)
+        assert (done.returncode, done.stderr) == (0, b"")
+        return done.stdout
 
     def start(self):
         with open(self.root / "log", "wb") as log:
@@ -105,6 +112,16 @@ def test_it_serves_clients(board, version):
         assert subscriber.next() == Message(2, 0, f"{topic}/a", b"54")
     with Subscriber(board.port, *words, "-t", f"{topic}/+") as late:
         assert late.next() == Message(2, 1, f"{topic}/a", b"54")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_its_own_clients(board, version):
+    topic, words = uuid.uuid4().hex, ["-V", version, "-q", "2", *LOGIN]
+    assert board.client("mosquitto_pub", *words, "-t", topic, "-r", "-m", "54") == b""
+    line = board.client("mosquitto_sub", *words, "-t", topic, "-C", "1", "-W", "100", "-F", "%t %q %r %l %p %U @Y")
+    said = re.fullmatch(rf"{topic} 2 1 2 54 (\d+)\.\d{{9}} (\d{{4}})\n", line.decode())
+    # The C library's time has 64 bits, also where a pointer has 32.
+    assert said and abs(int(said[1]) - time.time()) < 200 and abs(int(said[2]) - time.localtime().tm_year) <= 1, line
 
 
 def test_it_refuses_clients(board):

@@ -39,6 +39,8 @@ def exchange(board, *words):
     with Subscriber(board.port, *words, "-q", "1", "-t", "secure", host="localhost") as subscriber:
         publish(board.port, "secure", *words, "-q", "1", host="localhost", message="54")
         assert subscriber.next(60).payload == b"54"
+    assert board.client("mosquitto_pub", *words, "-q", "1", "-t", "own", "-r", "-m", "55") == b""
+    assert board.client("mosquitto_sub", *words, "-t", "own", "-C", "1", "-W", "100") == b"55\n"
 
 
 @pytest.mark.parametrize("login", [False, True])
