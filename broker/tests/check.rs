@@ -87,7 +87,7 @@ fn invalid() {
     assert_eq!(code(&output), 1);
     let errors: Vec<String> = text(&output).lines().map(str::to_owned).collect();
     assert_eq!(errors.len(), 2, "{errors:?}");
-    assert!(errors[0].starts_with("error: Port: "), "{errors:?}");
+    assert!(errors[0].starts_with("error: Port must be "), "{errors:?}");
     assert_eq!(code(&check_input(INVALID.as_bytes(), &[])), 1);
 }
 
