@@ -332,7 +332,8 @@ impl<'a> Load<'a> {
         Outcome {
             messages: to.messages - from.messages,
             time: Duration::from_nanos(to.at - from.at),
-            broker: to.broker - from.broker,
+            // A thread that has ended takes its time along.
+            broker: to.broker.saturating_sub(from.broker),
             generator: to.generator - from.generator,
             latency: self.latency.clone(),
             expected: live()

@@ -49,7 +49,7 @@ impl Processes {
         Ok(Processes(found))
     }
 
-    /// Processor time, as the scheduler counts it.
+    /// Processor time of the threads that there are, as the scheduler counts it.
     pub(crate) fn cpu(&self) -> Result<Duration> {
         let mut nanoseconds = 0;
         self.each_thread(|directory| {
