@@ -10,7 +10,7 @@ V1_2, V1_3 = 0x0303, 0x0304
 # Numbers of openssl/ssl.h.
 SET_MIN, SET_MAX, CLEAR_MODE, AUTO_RETRY, UPDATE_REQUESTED = 123, 124, 78, 4, 1
 
-library = ctypes.CDLL("libssl.so.3")
+library, cryptography = ctypes.CDLL("libssl.so.3"), ctypes.CDLL("libcrypto.so.3")
 library.SSL_ctrl.restype = ctypes.c_long
 for function in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
     getattr(library, function).restype = ctypes.c_void_p
@@ -91,4 +91,6 @@ class Link:
         if self.ssl:
             library.SSL_shutdown(self.ssl)
             library.SSL_free(self.ssl)
+            # What failed here is not to be taken for a failure of Python's own connections.
+            cryptography.ERR_clear_error()
         self.socket.close()
