@@ -215,13 +215,9 @@ mod tests {
                     !is_pkcs1
                 );
                 assert!(!is_signed(&public, scheme, b"massage", &signature, false));
-                assert!(!is_signed(
-                    &public,
-                    scheme,
-                    b"message",
-                    &signature[1..],
-                    false
-                ));
+                // Not without its first byte: of an RSA signature that may be a zero, which says nothing.
+                let part = &signature[..signature.len() - 1];
+                assert!(!is_signed(&public, scheme, b"message", part, false));
                 for other in verified_schemes() {
                     assert!(
                         other == scheme || !is_signed(&public, other, b"message", &signature, true),
