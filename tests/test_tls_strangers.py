@@ -214,7 +214,8 @@ def test_floods_of_key_updates(program, settings, reads):
                 stranger.join()
         updates = sum(counter.value for counter in counters)
         print(f"{updates} updates, slowest answer {slowest:.3f} s, {largest} bytes")
-        assert updates > 100
+        # Who does not read is ended once some answers wait, and the sooner the less the sockets hold.
+        assert updates > (100 if reads else 10)
         assert slowest < 1 and largest < SLACK
         until(lambda: broker.observe()["clients"] == 1, "they have gone")
 

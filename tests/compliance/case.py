@@ -19,6 +19,10 @@ import pytest
 from compliance.script import SECONDS, Broker, agrees, describe, expectations
 from waiting import until
 
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    # Under nohup the programs would ignore it too; what is caught here has its default there.
+    signal.signal(signal.SIGHUP, lambda *_: None)
+
 PUB, SUB, RR, SHELL = "mosquitto_pub", "mosquitto_sub", "mosquitto_rr", "sh"
 DIAL = "-h {host} -p {port}"
 #: Standard output whose other end is closed.
