@@ -225,13 +225,19 @@ impl Queue {
     }
 
     /// Takes out those for which `is_taken` is true, oldest first.
-    pub(crate) fn take(&mut self, mut is_taken: impl FnMut(&Delivery) -> bool) -> Vec<Delivery> {
+    pub(crate) fn take(&mut self, is_taken: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
         let mut taken = Vec::new();
+        if !self.iter().any(&is_taken) {
+            return taken;
+        }
         let Some(waiting) = self.0.take() else {
             return taken;
         };
-        // Its charge goes with the rest of it: those that stay are charged anew.
-        let deliveries = waiting.deliveries;
+        let Waiting {
+            deliveries, charge, ..
+        } = *waiting;
+        // Those that stay are charged anew.
+        drop(charge);
         for delivery in deliveries {
             match is_taken(&delivery) {
                 true => taken.push(delivery),
@@ -405,6 +411,37 @@ mod tests {
         assert_eq!(queued, Queued::DroppedNewest(0));
         assert_eq!(queue.pop().unwrap().message.payload(), b"alarm");
         assert_eq!(queue.pop().unwrap().message.payload(), b"late");
+    }
+
+    #[test]
+    fn what_is_taken_out_is_charged_no_more_and_never_twice() {
+        let account = Account::default();
+        let of = |topic, qos| Delivery {
+            message: Message::store(
+                &Passing {
+                    topic,
+                    payload: b"x",
+                    properties: Properties::EMPTY,
+                    qos,
+                    retain: false,
+                    lifetime: None,
+                },
+                Instant::now(),
+                &account,
+            ),
+            qos,
+            ..delivery(b"")
+        };
+        let mut queue = Queue::default();
+        for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
+            queue.enqueue(of("t", qos), None, None, Drops::Oldest);
+        }
+        let most = account.most_bytes();
+        assert!(queue.take(|one| one.qos == QoS::ExactlyOnce).is_empty());
+        assert_eq!(queue.take(|one| one.qos == QoS::AtMostOnce).len(), 2);
+        assert_eq!((queue.iter().count(), account.most_bytes()), (1, most));
+        assert_eq!(queue.take(|_| true).len(), 1);
+        assert_eq!((queue.is_empty(), account.bytes()), (true, 0));
     }
 
     #[test]

@@ -61,12 +61,7 @@ impl Engine {
                 })
             })
         };
-        let any = queue.iter().any(has_others);
-        let left = if any {
-            queue.take(has_others)
-        } else {
-            Vec::new()
-        };
+        let left = queue.take(has_others);
         self.sessions[key as usize].queue = queue;
         self.distribute_again(now, left);
     }
