@@ -132,6 +132,18 @@ def test_another_name(certified, ca):
     noted(certified, "the Common Name of the client certificate is not the one allowed")
 
 
+def test_more_certificates_than_a_chain_has(certified, ca):
+    for number, reason in ((10, None), (11, "it sent 11 certificates, of which no more than 10 may lead")):
+        client = ca.sign("one")
+        client.certificate.write_text(client.certificate.read_text() + ca.pem * (number - 1))
+        if reason:
+            fails(certified.port, context(None, client))
+            noted(certified, reason)
+        else:
+            with Secure(certified.port, context(None, client)) as one:
+                one.connect()
+
+
 def test_no_name(certified, ca):
     with Secure(certified.port, context(None, ca.sign("one", attribute="O"))) as client:
         client.send_connect()

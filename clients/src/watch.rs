@@ -137,6 +137,17 @@ mod tests {
     }
 
     #[test]
+    fn topics_beyond_the_last_line_are_not_shown() {
+        let mut watch = watch(Layout::Verbose);
+        for number in 0..MAX_TOPICS {
+            assert_ne!(write(&mut watch, &format!("t/{number}"), b"x"), "");
+        }
+        assert_eq!(write(&mut watch, "one/more", b"x"), "");
+        assert_eq!(watch.lines.len(), MAX_TOPICS);
+        assert_ne!(write(&mut watch, "t/0", b"again"), "");
+    }
+
+    #[test]
     fn each_topic_has_its_line() {
         let mut watch = watch(Layout::Payload);
         let first = write(&mut watch, "a", b"1");
