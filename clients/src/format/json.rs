@@ -292,10 +292,11 @@ fn end_of_string(bytes: &[u8], start: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use mqtt::{Properties, PropertiesBuffer, TopicName};
+    use mqtt::{Properties, PropertiesBuffer};
     use proptest::prelude::*;
     use serde_json::Value;
 
+    use super::super::tests::message;
     use super::*;
 
     fn json(message: &Publish<'_>, payload: Option<Payload<'_>>, pretty: bool) -> String {
@@ -314,18 +315,6 @@ mod tests {
         let (start, rest) = text.split_once("1970-01-01T").expect("a date");
         let (_, rest) = rest.split_once('"').expect("its end");
         format!("{start}TIME\"{rest}")
-    }
-
-    fn message<'a>(payload: &'a [u8], properties: Properties<'a>) -> Publish<'a> {
-        Publish {
-            dup: false,
-            qos: QoS::AtMostOnce,
-            retain: false,
-            topic: TopicName::new("a/bc").ok(),
-            packet_identifier: None,
-            properties,
-            payload,
-        }
     }
 
     fn payload_of(payload: &[u8], pretty: bool) -> String {

@@ -93,7 +93,7 @@ mod tests {
     use super::*;
 
     /// A message on `a/bc` as it comes from the network.
-    fn message<'a>(payload: &'a [u8], properties: Properties<'a>) -> Publish<'a> {
+    pub(super) fn message<'a>(payload: &'a [u8], properties: Properties<'a>) -> Publish<'a> {
         Publish {
             dup: false,
             qos: QoS::AtMostOnce,
