@@ -1,9 +1,11 @@
 //! One Network Connection: bytes in go to the engine, its outbox goes out.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
+
+use smallvec::SmallVec;
 
 use crate::broker::Broker;
 use crate::engine::{ConnectionKey, Engine, Verdict};
@@ -74,7 +76,7 @@ impl Connection {
     /// How much is missing of a packet that is too large to be read into the buffer of all connections, if this is one and has
     /// begun.
     fn rest_of_packet(&self) -> Option<usize> {
-        if self.partial.len() < READ_REST_FROM || !self.begun || self.websocket.is_some() {
+        if self.partial.len() < LARGE_FROM || !self.begun || self.websocket.is_some() {
             return None;
         }
         // The engine has refused one that is larger than allowed.
@@ -140,17 +142,22 @@ impl Connection {
     }
 }
 
-/// Bytes read from one connection in one turn.
+/// Bytes read from one connection in one turn: more of them, and what a turn touches outgrows a processor's cache.
 const READ_A_TURN: usize = 32 * 1024;
+/// Bytes read in one turn where packets are large, so that calls are fewer.
+const READ_LARGE: usize = 64 * 1024;
+/// Packets are large where so much of one is left from the turn before.
+const LARGE_FROM: usize = 4 * 1024;
 /// The longest beginning of a packet that what follows it is read behind, so that both are in one piece without being copied.
 const READ_BEHIND: usize = 32 * 1024;
-/// So much of a larger packet must have come before there is room for a turn's bytes of it.
-const READ_REST_FROM: usize = 4 * 1024;
 /// Bytes of the buffer that all connections share.
-pub(crate) const BUFFER: usize = READ_BEHIND + READ_A_TURN;
+pub(crate) const BUFFER: usize = READ_BEHIND + READ_LARGE;
 
 /// How often a connection is written in one turn, while its queue refills the outbox: others wait for their turn.
 const WRITES_A_TURN: usize = 8;
+
+/// Of an outbox that lies in pieces, since large payloads are not copied, so many are written with one call.
+const PIECES_AT_A_TIME: usize = 16;
 
 /// The task of one connection: ends with it. Not an `async fn`, which would hold what it captures twice.
 pub(crate) fn serve(
@@ -249,7 +256,11 @@ fn read_some(
         before @ ..=READ_BEHIND if connection.begun => before,
         _ => 0,
     };
-    let read = &mut buffer[before..before + READ_A_TURN];
+    let asked = match connection.partial.len() {
+        LARGE_FROM.. => READ_LARGE,
+        _ => READ_A_TURN,
+    };
+    let read = &mut buffer[before..before + asked];
     let count = match std::task::ready!(connection.link.poll_read(cx, read)) {
         Ok(0) => return Poll::Ready(Err("the connection was closed")),
         Ok(count) => count,
@@ -275,7 +286,7 @@ fn read_some(
         connection.partial.extend_from_slice(read);
         connection.take_partial(now, engine, key);
     }
-    Poll::Ready(Ok(count == READ_A_TURN))
+    Poll::Ready(Ok(count == asked))
 }
 
 /// Reads the rest of a large packet to where its beginning lies, and no more.
@@ -289,7 +300,7 @@ fn read_rest(
     let partial = &mut connection.partial;
     let before = partial.len();
     // Only as much as may come now: whoever announces a large packet has not sent it yet.
-    let asked = rest.min(READ_A_TURN);
+    let asked = rest.min(READ_LARGE);
     partial.resize(before + asked, 0);
     let result = connection.link.poll_read(cx, &mut partial[before..]);
     let count = match &result {
@@ -352,6 +363,7 @@ pub(crate) fn write(
         Verdict::CloseNow => return Poll::Ready("closed"),
     }
     let scratch = &mut *broker.buffer.borrow_mut();
+    let is_websocket = connection.websocket.is_some();
     for _ in 0..WRITES_A_TURN {
         let (outbox, verdict) = (engine.outbox(key), engine.verdict(key));
         let is_last = verdict == Verdict::CloseWhenWritten;
@@ -375,8 +387,13 @@ pub(crate) fn write(
                 _ => Poll::Pending,
             };
         }
-        let len = bytes.len();
-        let result = connection.link.poll_write(&cx, bytes);
+        let (result, len) = {
+            let pieces = engine.pieces(key).filter(|_| !is_websocket);
+            match pieces {
+                None => (connection.link.poll_write(&cx, bytes), bytes.len()),
+                Some(pieces) => write_pieces(&mut connection.link, &cx, pieces),
+            }
+        };
         let count = match &result {
             Poll::Ready(Ok(count)) => *count,
             _ => 0,
@@ -398,6 +415,18 @@ pub(crate) fn write(
     }
     broker.again(waker);
     Poll::Pending
+}
+
+/// Writes an outbox that lies in pieces. Also returns how many bytes were offered.
+fn write_pieces<'a>(
+    link: &mut Link,
+    cx: &Context<'_>,
+    pieces: impl Iterator<Item = &'a [u8]>,
+) -> (Poll<io::Result<usize>>, usize) {
+    let pieces = pieces.take(PIECES_AT_A_TIME).map(IoSlice::new);
+    let pieces: SmallVec<[_; PIECES_AT_A_TIME]> = pieces.collect();
+    let len = pieces.iter().map(|piece| piece.len()).sum();
+    (link.poll_write_vectored(cx, &pieces), len)
 }
 
 fn lost(error: &io::Error) -> &'static str {

@@ -1,6 +1,6 @@
 //! What carries the bytes of a connection: its socket, plain or through TLS.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::TcpStream;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -59,6 +59,18 @@ impl Link {
         match self {
             Link::Handshaking(_) => Poll::Pending,
             Link::Open(stream) => Pin::new(stream).poll_write(&mut again(cx), bytes),
+        }
+    }
+
+    /// Takes as much as there is room for of several pieces, or of the first.
+    pub(crate) fn poll_write_vectored(
+        &mut self,
+        cx: &Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Link::Handshaking(_) => Poll::Pending,
+            Link::Open(stream) => Pin::new(stream).poll_write_vectored(&mut again(cx), pieces),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A TCP connection of the core thread.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -38,6 +38,31 @@ impl Socket {
     pub(crate) fn poll_writable(&self, cx: &Context<'_>) -> Poll<()> {
         reactor::poll_ready(self.token, Direction::Write, cx)
     }
+
+    /// Has `len` bytes written as far as there is room.
+    fn write(
+        &mut self,
+        cx: &Context<'_>,
+        len: usize,
+        mut write: impl FnMut(&mut TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            std::task::ready!(reactor::poll_ready(self.token, Direction::Write, cx));
+            match write(&mut self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    reactor::not_ready(self.token, Direction::Write);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(count) => {
+                    if count < len {
+                        reactor::not_ready(self.token, Direction::Write);
+                    }
+                    return Poll::Ready(Ok(count));
+                }
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
 }
 
 impl AsyncRead for Socket {
@@ -74,22 +99,17 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            std::task::ready!(reactor::poll_ready(self.token, Direction::Write, cx));
-            match self.stream.write(bytes) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    reactor::not_ready(self.token, Direction::Write);
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(count) => {
-                    if count < bytes.len() {
-                        reactor::not_ready(self.token, Direction::Write);
-                    }
-                    return Poll::Ready(Ok(count));
-                }
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
+        self.write(cx, bytes.len(), |stream| stream.write(bytes))
+    }
+
+    /// Writes as much as there is room for.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let len = pieces.iter().map(|piece| piece.len()).sum();
+        self.write(cx, len, |stream| stream.write_vectored(pieces))
     }
 
     /// Nothing is kept here.

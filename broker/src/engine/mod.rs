@@ -386,11 +386,18 @@ impl Engine {
         }
     }
 
-    /// Bytes to write to a client.
+    /// Bytes to write to a client, in one piece; there may be more behind it.
     pub(crate) fn outbox(&self, key: ConnectionKey) -> &[u8] {
         self.connections
             .get(key as usize)
             .map_or(&[], |connection| connection.outbox.pending())
+    }
+
+    /// All bytes to write to a client, if they lie in several pieces.
+    pub(crate) fn pieces(&self, key: ConnectionKey) -> Option<impl Iterator<Item = &[u8]>> {
+        let connection = self.connections.get(key as usize)?;
+        let outbox = &connection.outbox;
+        outbox.is_in_pieces().then(|| outbox.pieces())
     }
 
     /// The first `count` bytes of the outbox are on their way; what waited for room follows.

@@ -37,16 +37,39 @@ impl Outbox {
     /// Bytes of answers that a client may leave unread before nothing more is read from it.
     const MAX_ANSWERS: usize = 32 * 1024;
 
-    /// What is to be written next; there may be more behind it.
+    /// What is to be written next, in one piece; there may be more behind it.
     pub(crate) fn pending(&self) -> &[u8] {
-        let Some(bodies) = &self.bodies else {
-            return &self.bytes[self.written..];
-        };
-        match bodies.waiting.front() {
-            Some((at, body)) if *at == self.written => &body.payload()[bodies.written..],
-            Some((at, _)) => &self.bytes[self.written..*at],
-            None => &self.bytes[self.written..],
-        }
+        self.pieces().next().unwrap_or_default()
+    }
+
+    /// Whether there is more behind what is [`Outbox::pending`].
+    pub(crate) fn is_in_pieces(&self) -> bool {
+        self.bodies.is_some()
+    }
+
+    /// Everything that is to be written, in order: of what is copied what stands between bodies, and the bodies.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let bodies = self.bodies.as_deref();
+        let mut waiting = bodies.into_iter().flat_map(|bodies| &bodies.waiting);
+        let mut body_from = bodies.map_or(0, |bodies| bodies.written);
+        let mut from = self.written;
+        let mut body = None;
+        let pieces = std::iter::from_fn(move || {
+            if let Some(body) = body.take() {
+                return Some(body);
+            }
+            let (until, next) = match waiting.next() {
+                Some((at, message)) => (*at, Some(&message.payload()[body_from..])),
+                None if from < self.bytes.len() => (self.bytes.len(), None),
+                None => return None,
+            };
+            body_from = 0;
+            body = next;
+            let copied = &self.bytes[from..until];
+            from = until;
+            Some(copied)
+        });
+        pieces.filter(|piece| !piece.is_empty())
     }
 
     /// Where to append.
@@ -82,18 +105,25 @@ impl Outbox {
         self.answers > Self::MAX_ANSWERS
     }
 
-    /// Notes that the first `count` pending bytes are on their way.
+    /// Notes that the first `count` bytes are on their way.
     pub(crate) fn advance(&mut self, count: usize) {
         self.answers = self.answers.saturating_sub(count);
-        match &mut self.bodies {
-            Some(bodies) if bodies.is_next(self.written) => {
-                bodies.advance(count);
-                if bodies.waiting.is_empty() {
-                    self.bodies = None;
-                }
+        let mut left = count;
+        while let Some(bodies) = &mut self.bodies
+            && let Some((at, _)) = bodies.waiting.front()
+        {
+            let copied = left.min(at - self.written);
+            self.written += copied;
+            left -= copied;
+            if left == 0 {
+                return;
             }
-            _ => self.written += count,
+            left -= bodies.advance(left);
+            if bodies.waiting.is_empty() {
+                self.bodies = None;
+            }
         }
+        self.written += left;
         debug_assert!(self.written <= self.bytes.len());
         if self.written == self.bytes.len() && self.bodies.is_none() {
             self.written = 0;
@@ -112,20 +142,20 @@ impl Outbox {
 }
 
 impl Bodies {
-    /// Whether the first one stands at this byte.
-    fn is_next(&self, written: usize) -> bool {
-        self.waiting.front().is_some_and(|(at, _)| *at == written)
-    }
-
-    fn advance(&mut self, count: usize) {
+    /// Notes that so many bytes are written, or as many of them as the first has left. Returns how many these are.
+    fn advance(&mut self, count: usize) -> usize {
+        let Some((_, body)) = self.waiting.front() else {
+            return 0;
+        };
+        let len = body.payload().len();
+        let count = count.min(len - self.written);
         self.written += count;
-        if let Some((_, body)) = self.waiting.front()
-            && self.written >= body.payload().len()
-        {
-            self.bytes -= body.payload().len();
+        if self.written == len {
+            self.bytes -= len;
             self.written = 0;
             self.waiting.pop_front();
         }
+        count
     }
 }
 
@@ -141,8 +171,9 @@ mod tests {
     fn drain(outbox: &mut Outbox, step: usize) -> Vec<u8> {
         let mut drained = Vec::new();
         while !outbox.pending().is_empty() {
-            let count = outbox.pending().len().min(step);
-            drained.extend_from_slice(&outbox.pending()[..count]);
+            let all = outbox.pieces().collect::<Vec<_>>().concat();
+            let count = all.len().min(step);
+            drained.extend_from_slice(&all[..count]);
             outbox.advance(count);
         }
         drained
@@ -177,7 +208,7 @@ mod tests {
             };
             Message::store(&passing, Instant::now(), &account)
         };
-        for step in [1, 3, 7, 1000] {
+        for step in [1, 3, 7, 20, 1000] {
             let mut outbox = Outbox::default();
             let mut expected = Vec::new();
             for round in 0..20_u8 {
