@@ -276,6 +276,12 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         BOUNDED,
     ),
     other(
+        "flood_mesh_q0",
+        "5 publishers of 10,000 messages each to 20 subscribers, QoS 0, as fast as they go",
+        Work::Overload(Overload::flood(Shape::Mesh(5, 20), Q0, 10_000)),
+        BOUNDED,
+    ),
+    other(
         "flood_q1",
         "5 publishers of 2,000 messages each to 20 subscribers, QoS 1, 1,000 in flight",
         Work::Overload(Overload::flood(Shape::Mesh(5, 20), Q1, 2000)),

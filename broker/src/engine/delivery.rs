@@ -67,8 +67,10 @@ pub(super) struct Router {
     identifiers: Vec<(u32, u32)>,
     /// Away while a message is being delivered.
     frames: Option<Box<Frames>>,
-    /// Connections for which the publisher of this message should wait.
-    pub(super) behind: Vec<ConnectionKey>,
+    /// Connections for which the publisher of this message should wait, each with the QoS that it gets it with.
+    pub(super) behind: Vec<(ConnectionKey, QoS)>,
+    /// Whether some connection gets this message that nobody needs to wait for.
+    pub(super) keeping_up: bool,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
     sequence: u64,
 }
@@ -107,6 +109,7 @@ impl Engine {
     ) -> Distributed {
         self.collect(publisher, passing);
         self.router.behind.clear();
+        self.router.keeping_up = false;
         let (mut stored, mut lost) = (None, false);
         let targets = std::mem::take(&mut self.router.targets);
         let of_targets = std::mem::take(&mut self.router.identifiers);
@@ -290,11 +293,13 @@ impl Engine {
             let kept = self.enqueue(target.session, delivery);
             // What held up the rest may have been dropped for it.
             self.send_waiting(now, target.session);
-            if self.is_behind(target.session) {
-                self.router.behind.push(key);
+            match self.is_behind(target.session) {
+                true => self.router.behind.push((key, qos)),
+                false => self.router.keeping_up |= !self.connections[key as usize].stalled,
             }
             return kept || qos == QoS::AtMostOnce;
         }
+        self.router.keeping_up = true;
         let large = passing.payload.len() >= Outbox::SHARED_FROM;
         // Only what is kept can be sent again, or to another member of a Shared Subscription.
         let kept = qos > QoS::AtMostOnce && (session.is_persistent() || target.share.is_some());

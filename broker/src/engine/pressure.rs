@@ -2,11 +2,13 @@
 //!
 //! When a message must wait for a connected subscriber whose queue is half full, nothing more is read from the publisher
 //! until the queue has drained to a quarter, for at most five seconds and less than half of the publisher's Keep Alive.
-//! A subscriber that has not caught up by then counts as stalled: its own queue drops its oldest messages, and nobody
-//! waits for it until it has.
+//! Where other subscribers of the message keep up, they are not made to wait so long for a slow one: half a second, and
+//! with QoS 0, which promises nothing, the fiftieth of one. A subscriber that has not caught up by then counts as stalled: its
+//! own queue drops its oldest messages, and nobody waits for it until it has.
 
 use std::time::{Duration, Instant};
 
+use mqtt::QoS;
 use thin_vec::ThinVec;
 
 use super::Engine;
@@ -16,8 +18,13 @@ use super::session::SessionKey;
 
 /// The longest time a publisher waits.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a publisher that has waited in vain does not wait again: one that never reads must not brake it for good.
-const EXCUSED: Duration = Duration::from_secs(60);
+/// The longest time where others who get the message would wait with it.
+const PATIENCE_OF_OTHERS: Duration = Duration::from_millis(500);
+/// The same for a message of QoS 0: enough for one that is fast and was not heard for a moment.
+const PATIENCE_AT_MOST_ONCE: Duration = Duration::from_millis(20);
+/// A publisher that has waited in vain does not wait again for so many times as long: one that never reads must not brake it
+/// for good.
+const EXCUSED: u32 = 12;
 /// A queue that holds more than this part (one half) of its limit makes publishers wait.
 const HIGH: u32 = 2;
 /// A queue that holds no more than this part (a quarter) lets them go on.
@@ -38,7 +45,8 @@ impl Engine {
 
     /// Stops reading from a publisher until the subscribers that are behind have caught up.
     pub(super) fn hold(&mut self, now: Instant, publisher: ConnectionKey) {
-        for subscriber in std::mem::take(&mut self.router.behind) {
+        let mut until = None;
+        for (subscriber, qos) in std::mem::take(&mut self.router.behind) {
             // Who waits for itself waits in vain: its acknowledgements would not be read.
             if !self.may_be_held(now, publisher) || subscriber == publisher {
                 continue;
@@ -46,20 +54,27 @@ impl Engine {
             let waiting = self.identity(publisher);
             let awaited = self.identity(subscriber);
             let connection = &mut self.connections[publisher as usize];
-            if connection.held_by.is_empty() {
-                // Less than half of Keep Alive, which is two thirds of it.
-                let part = connection.patience().map(|patience| patience / 4);
-                let patience = part.map_or(PATIENCE, |part| PATIENCE.min(part));
-                let slot = &mut connection.deadline;
-                self.deadlines
-                    .set(Due::Connection(publisher), slot, Some(now + patience));
-            }
             if !connection.held_by.contains(&awaited) {
                 connection.held_by.push(awaited);
+                // Less than half of Keep Alive, which is two thirds of it.
+                let part = connection.patience().map(|patience| patience / 4);
+                let patience = match qos {
+                    _ if !self.router.keeping_up => PATIENCE,
+                    QoS::AtMostOnce => PATIENCE_AT_MOST_ONCE,
+                    _ => PATIENCE_OF_OTHERS,
+                };
+                until = until.max(Some(part.map_or(patience, |part| patience.min(part))));
                 self.connections[subscriber as usize].holds.push(waiting);
                 // Whoever is waited for must be heard.
                 self.let_go(now, subscriber);
             }
+        }
+        if let Some(patience) = until {
+            let connection = &mut self.connections[publisher as usize];
+            let slot = &mut connection.deadline;
+            self.deadlines
+                .set(Due::Connection(publisher), slot, Some(now + patience));
+            connection.excused_until = Some(now + patience * (1 + EXCUSED));
         }
     }
 
@@ -78,6 +93,7 @@ impl Engine {
     /// Ends the waiting of a connection, if it waits.
     pub(super) fn let_go(&mut self, now: Instant, publisher: ConnectionKey) {
         if !self.wait_no_more(publisher).is_empty() {
+            self.connections[publisher as usize].excused_until = None;
             self.go_on(now, publisher);
         }
     }
@@ -137,6 +153,7 @@ impl Engine {
             let before = connection.held_by.len();
             connection.held_by.retain(|&awaited| awaited != released);
             if before > 0 && connection.held_by.is_empty() {
+                connection.excused_until = None;
                 self.go_on(now, waiting.key);
             }
         }
@@ -144,8 +161,6 @@ impl Engine {
 
     /// The time to wait is over: whoever was waited for is stalled.
     pub(super) fn give_up(&mut self, now: Instant, publisher: ConnectionKey) {
-        let connection = &mut self.connections[publisher as usize];
-        connection.excused_until = Some(now + EXCUSED);
         for awaited in self.wait_no_more(publisher) {
             let connection = self.connections.get_mut(awaited.key as usize);
             if let Some(connection) = connection.filter(|one| one.serial == awaited.serial) {

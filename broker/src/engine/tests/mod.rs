@@ -6,6 +6,7 @@ mod connecting;
 mod delivering;
 mod hostile;
 mod keeping;
+mod pressure;
 mod sharing;
 mod simulation;
 mod sys;
@@ -294,7 +295,11 @@ impl House {
     }
 
     fn wait(&mut self, seconds: u64) {
-        self.now += Duration::from_secs(seconds);
+        self.wait_for(Duration::from_secs(seconds));
+    }
+
+    fn wait_for(&mut self, time: Duration) {
+        self.now += time;
         self.engine.expire(self.now);
     }
 }
