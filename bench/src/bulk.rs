@@ -34,7 +34,7 @@ pub(crate) fn publish<'a>(
                 payload,
             };
             wire.out
-                .extend_from_slice(&encoded(Packet::Publish(publish))?);
+                .extend_from_slice(&encoded(VERSION, Packet::Publish(publish))?);
         }
         if sent == 0 {
             return Ok(());
@@ -139,7 +139,7 @@ pub(crate) fn send(wire: &mut Wire, topic: &str, payload: &[u8]) -> Result<()> {
         payload,
     };
     wire.out
-        .extend_from_slice(&encoded(Packet::Publish(publish))?);
+        .extend_from_slice(&encoded(VERSION, Packet::Publish(publish))?);
     wire.flush()?;
     Ok(())
 }

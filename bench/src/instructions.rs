@@ -13,6 +13,7 @@ use mqtt::QoS;
 use crate::candidate::{Candidate, Demand};
 use crate::failure::{Failure, Result};
 use crate::load::Plan;
+use crate::payload::VERSION;
 use crate::scenario::{Place, Shape};
 use crate::wire::Address;
 
@@ -101,6 +102,7 @@ fn count(place: &Place, ours: &Candidate, case: &Case, deliveries: u64) -> Resul
     let address = Address {
         port: running.port,
         transport: demand.transport,
+        version: VERSION,
         secrets: &place.secrets,
     };
     let plan = Plan {

@@ -135,6 +135,7 @@ impl<'a> Load<'a> {
                 self.pattern,
                 number,
                 topic,
+                self.plan.version,
                 self.plan.qos,
                 self.plan.payload,
             )?,
@@ -414,7 +415,7 @@ impl<'a> Load<'a> {
                 return Ok(0);
             };
             // PUBACK, PUBREC and PUBCOMP.
-            let (0x40 | 0x50 | 0x70, &[high, low]) =
+            let (0x40 | 0x50 | 0x70, &[high, low] | &[high, low, 0]) =
                 (frame.first_byte, &packet[frame.header_len..])
             else {
                 return Err("a publisher was sent something else than acknowledgements".into());
@@ -467,12 +468,11 @@ impl<'a> Load<'a> {
                 return Ok(0);
             };
             let body = &packet[frame.header_len..];
-            if frame.first_byte == 0x62 {
-                answers.extend_from_slice(&[0x70, 2]);
-                answers.extend_from_slice(body);
+            if let (0x62, &[high, low] | &[high, low, 0]) = (frame.first_byte, body) {
+                answers.extend_from_slice(&[0x70, 2, high, low]);
                 return Ok(frame.total_len);
             }
-            let arrival = Arrival::read(frame.first_byte, body)
+            let arrival = Arrival::read(frame.first_byte, body, plan.version)
                 .ok_or("a subscriber was sent something else than messages")?;
             if arrival.qos != plan.qos as u8 {
                 return Err("a message of another QoS".into());

@@ -7,7 +7,7 @@ use mqtt::{Packet, PacketIdentifier, Properties, Publish, QoS, TopicName, Versio
 
 use crate::failure::Result;
 
-/// The version that everybody speaks.
+/// The version that everybody speaks where a scenario says nothing else.
 pub(crate) const VERSION: Version = Version::V311;
 /// Bytes before the pattern.
 pub(crate) const HEADER: usize = 4 + 8 + 8;
@@ -101,6 +101,7 @@ impl Block {
         pattern: &Pattern,
         publisher: u32,
         topic: &str,
+        version: Version,
         qos: QoS,
         len: usize,
     ) -> Result<Block> {
@@ -116,14 +117,16 @@ impl Block {
                 properties: Properties::EMPTY,
                 payload: &payload,
             };
-            Packet::Publish(publish).encode(VERSION, &mut bytes)?;
+            Packet::Publish(publish).encode(version, &mut bytes)?;
         }
         let stride = bytes.len() / SLOTS as usize;
         let header_at = stride - len;
+        // In 5.0 the length of the properties lies between.
+        let behind = if version == Version::V5 { 3 } else { 2 };
         Ok(Block {
             bytes,
             stride,
-            identifier_at: (qos > QoS::AtMostOnce).then_some(header_at - 2),
+            identifier_at: (qos > QoS::AtMostOnce).then_some(header_at - behind),
             header_at,
         })
     }
@@ -184,14 +187,19 @@ mod tests {
     #[test]
     fn a_block_holds_packets() {
         let pattern = Pattern::new();
-        for (qos, expected) in [
+        let cases = [
             (QoS::AtMostOnce, None),
             (QoS::AtLeastOnce, Some(identifier(200))),
-        ] {
-            let mut block = Block::new(&pattern, 3, "a/b", qos, 200).unwrap();
+        ];
+        let versions = [Version::V311, Version::V5];
+        for ((qos, expected), version) in cases
+            .into_iter()
+            .flat_map(|case| versions.map(|version| (case, version)))
+        {
+            let mut block = Block::new(&pattern, 3, "a/b", version, qos, 200).unwrap();
             block.stamp(200, 55);
             let bytes = &block.bytes()[block.range(200, 1)];
-            let (packet, used) = decode(bytes, VERSION, u32::MAX).unwrap().unwrap();
+            let (packet, used) = decode(bytes, version, u32::MAX).unwrap().unwrap();
             assert_eq!(used, bytes.len());
             let Packet::Publish(publish) = packet else {
                 panic!("{packet:?}");

@@ -11,7 +11,7 @@ mod table;
 use crate::candidate::{Candidate, Demand, Running};
 use crate::failure::Result;
 use crate::machine::{self, Cores};
-use crate::payload::Pattern;
+use crate::payload::{Pattern, VERSION};
 use crate::secret::Secrets;
 use crate::wire::Address;
 
@@ -78,6 +78,7 @@ impl Place {
         Address {
             port: running.port,
             transport: demand.transport,
+            version: VERSION,
             secrets: &self.secrets,
         }
     }

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use mqtt::{
     Ack, Connect, Disconnect, FiltersBuffer, Packet, PacketIdentifier, Properties, QoS, ReasonCode,
-    Subscribe, SubscriptionOptions, TopicFilter, decode,
+    Subscribe, SubscriptionOptions, TopicFilter, Version, decode,
 };
 use openssl::ssl::SslStream;
 
 use crate::failure::{Failure, Result};
-use crate::payload::VERSION;
 use crate::secret::{Secrets, Transport};
 
 /// How long an answer may take.
@@ -52,6 +51,7 @@ impl Link {
 pub(crate) struct Address<'a> {
     pub(crate) port: u16,
     pub(crate) transport: Transport,
+    pub(crate) version: Version,
     pub(crate) secrets: &'a Secrets,
 }
 
@@ -59,6 +59,7 @@ pub(crate) struct Address<'a> {
 #[derive(Debug)]
 pub(crate) struct Wire {
     link: Link,
+    pub(crate) version: Version,
     /// The beginning of a packet whose rest has not come.
     partial: Vec<u8>,
     /// What is to be sent beside what [`Wire::write`] is given.
@@ -70,7 +71,8 @@ impl Wire {
     /// Connects with a clean session, or with one that stays.
     pub(crate) fn connect(address: Address<'_>, client: &str, clean: bool) -> Result<Wire> {
         let mut wire = Wire::open(address)?;
-        wire.out.extend_from_slice(&connect_packet(client, clean)?);
+        wire.out
+            .extend_from_slice(&connect_packet(address.version, client, clean)?);
         wire.flush()?;
         wire.await_packet(|packet| match packet {
             Packet::ConnAck(answer) if answer.code == 0 => Some(Ok(())),
@@ -94,6 +96,7 @@ impl Wire {
         };
         Ok(Wire {
             link,
+            version: address.version,
             partial: Vec::new(),
             out: Vec::new(),
             out_at: 0,
@@ -103,7 +106,8 @@ impl Wire {
     /// Subscribes to all these and waits until it is granted.
     pub(crate) fn subscribe(&mut self, filters: &[String], qos: QoS) -> Result<()> {
         for some in filters.chunks(100) {
-            self.out.extend_from_slice(&subscribe_packet(some, qos)?);
+            self.out
+                .extend_from_slice(&subscribe_packet(self.version, some, qos)?);
             self.flush()?;
             self.await_packet(|packet| match packet {
                 Packet::SubAck(answer) if answer.codes.iter().all(|&code| code == qos as u8) => {
@@ -118,7 +122,8 @@ impl Wire {
 
     /// Sends PINGREQ and waits for the answer.
     pub(crate) fn ping(&mut self) -> Result<()> {
-        self.out.extend_from_slice(&encoded(Packet::PingReq)?);
+        self.out
+            .extend_from_slice(&encoded(self.version, Packet::PingReq)?);
         self.flush()?;
         self.await_packet(|packet| matches!(packet, Packet::PingResp).then_some(Ok(())))
     }
@@ -126,7 +131,8 @@ impl Wire {
     /// Takes leave.
     pub(crate) fn leave(mut self) -> Result<()> {
         let farewell = Packet::Disconnect(Disconnect::new(ReasonCode::Success));
-        self.out.extend_from_slice(&encoded(farewell)?);
+        self.out
+            .extend_from_slice(&encoded(self.version, farewell)?);
         self.flush()?;
         Ok(())
     }
@@ -136,11 +142,12 @@ impl Wire {
         &mut self,
         mut wanted: impl FnMut(&Packet<'_>) -> Option<Result<T>>,
     ) -> Result<T> {
+        let version = self.version;
         let mut buffer = vec![0; 64 * 1024];
         loop {
             let mut found = None;
             let more = self.read(&mut buffer, |input| {
-                let Some((packet, used)) = decode(input, VERSION, u32::MAX)? else {
+                let Some((packet, used)) = decode(input, version, u32::MAX)? else {
                     return Ok(0);
                 };
                 found = found.take().or_else(|| wanted(&packet));
@@ -227,7 +234,7 @@ impl Wire {
         packet: impl FnOnce(Ack<'static>) -> Packet<'static>,
         identifier: PacketIdentifier,
     ) -> Result<()> {
-        Ok(packet(Ack::new(identifier)).encode(VERSION, &mut self.out)?)
+        Ok(packet(Ack::new(identifier)).encode(self.version, &mut self.out)?)
     }
 }
 
@@ -238,9 +245,9 @@ impl AsFd for Wire {
 }
 
 /// CONNECT without Keep Alive.
-pub(crate) fn connect_packet(client: &str, clean: bool) -> Result<Vec<u8>> {
+pub(crate) fn connect_packet(version: Version, client: &str, clean: bool) -> Result<Vec<u8>> {
     let connect = Connect {
-        version: VERSION,
+        version,
         clean_start: clean,
         keep_alive: 0,
         client_identifier: client,
@@ -249,11 +256,11 @@ pub(crate) fn connect_packet(client: &str, clean: bool) -> Result<Vec<u8>> {
         password: None,
         properties: Properties::EMPTY,
     };
-    encoded(Packet::Connect(connect))
+    encoded(version, Packet::Connect(connect))
 }
 
 /// SUBSCRIBE for all these filters.
-pub(crate) fn subscribe_packet(filters: &[String], qos: QoS) -> Result<Vec<u8>> {
+pub(crate) fn subscribe_packet(version: Version, filters: &[String], qos: QoS) -> Result<Vec<u8>> {
     let mut buffer = FiltersBuffer::new();
     for filter in filters {
         let options = SubscriptionOptions {
@@ -262,16 +269,17 @@ pub(crate) fn subscribe_packet(filters: &[String], qos: QoS) -> Result<Vec<u8>> 
         };
         buffer.push(TopicFilter::new(filter)?, options)?;
     }
-    encoded(Packet::Subscribe(Subscribe {
+    let subscribe = Packet::Subscribe(Subscribe {
         packet_identifier: PacketIdentifier::MIN,
         properties: Properties::EMPTY,
         filters: buffer.as_filters(),
-    }))
+    });
+    encoded(version, subscribe)
 }
 
 /// The bytes of a packet.
-pub(crate) fn encoded(packet: Packet<'_>) -> Result<Vec<u8>> {
+pub(crate) fn encoded(version: Version, packet: Packet<'_>) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    packet.encode(VERSION, &mut bytes).map_err(Failure::from)?;
+    packet.encode(version, &mut bytes).map_err(Failure::from)?;
     Ok(bytes)
 }

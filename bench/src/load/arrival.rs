@@ -1,5 +1,7 @@
 //! A message as a subscriber is sent it.
 
+use mqtt::Version;
+
 /// A PUBLISH as far as it is looked at.
 pub(super) struct Arrival<'a> {
     pub(super) qos: u8,
@@ -9,9 +11,9 @@ pub(super) struct Arrival<'a> {
 }
 
 impl<'a> Arrival<'a> {
-    /// Nothing if it is no PUBLISH, or one with DUP or RETAIN, which nobody has asked for.
+    /// Nothing if it is no PUBLISH, or one with DUP, RETAIN or properties, which nobody has asked for.
     #[inline]
-    pub(super) fn read(first_byte: u8, body: &'a [u8]) -> Option<Arrival<'a>> {
+    pub(super) fn read(first_byte: u8, body: &'a [u8], version: Version) -> Option<Arrival<'a>> {
         let qos = match first_byte {
             0x30 => 0,
             0x32 => 1,
@@ -25,6 +27,10 @@ impl<'a> Arrival<'a> {
             _ => rest
                 .split_first_chunk()
                 .map(|(identifier, rest)| (Some(*identifier), rest))?,
+        };
+        let payload = match version {
+            Version::V5 => payload.strip_prefix(&[0])?,
+            _ => payload,
         };
         Some(Arrival {
             qos,

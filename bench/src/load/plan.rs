@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use mqtt::QoS;
+use mqtt::{QoS, Version};
 
 use crate::histogram::Histogram;
+use crate::payload::VERSION;
 
 /// How the publishers go about it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
+    pub(crate) version: Version,
     pub(crate) qos: QoS,
     /// Bytes of a payload.
     pub(crate) payload: usize,
@@ -30,6 +32,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const DEFAULT: Plan = Plan {
+        version: VERSION,
         qos: QoS::AtMostOnce,
         payload: 100,
         window: Some(100),

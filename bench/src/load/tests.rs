@@ -3,6 +3,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::thread;
 
 use super::*;
+use crate::payload::VERSION;
 use crate::secret::{Secrets, Transport};
 use crate::wire::Address;
 
@@ -15,6 +16,7 @@ fn through(tamper: fn(&mut Vec<Vec<u8>>)) -> Result<Outcome> {
     let address = Address {
         port: listener.local_addr().unwrap().port(),
         transport: Transport::Plain,
+        version: VERSION,
         secrets: &secrets,
     };
     let pattern = Pattern::new();

@@ -9,6 +9,7 @@ use mqtt::QoS;
 use super::{Figure, each, figure, megabytes};
 use crate::candidate::Running;
 use crate::failure::Result;
+use crate::payload::VERSION;
 use crate::process::Processes;
 use crate::wire::{Address, Wire, connect_packet, subscribe_packet};
 
@@ -30,7 +31,7 @@ pub(super) fn run(running: &Running, address: Address<'_>) -> Result<Vec<Figure>
     let start = Instant::now();
     for number in 0..CLIENTS {
         let mut wire = Wire::open(address)?;
-        let packet = connect_packet(&format!("client-{number:05}"), true)?;
+        let packet = connect_packet(VERSION, &format!("client-{number:05}"), true)?;
         wire.out.extend_from_slice(&packet);
         wire.flush()?;
         waiting.push_back(wire);
@@ -52,7 +53,7 @@ pub(super) fn run(running: &Running, address: Address<'_>) -> Result<Vec<Figure>
         let mut wire = wire;
         let filters = ["command", "configuration"].map(|last| format!("plant/{number:05}/{last}"));
         wire.out
-            .extend_from_slice(&subscribe_packet(&filters, QoS::AtLeastOnce)?);
+            .extend_from_slice(&subscribe_packet(VERSION, &filters, QoS::AtLeastOnce)?);
         wire.flush()?;
         waiting.push_back(wire);
     }

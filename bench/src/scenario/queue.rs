@@ -8,6 +8,7 @@ use mqtt::QoS;
 use super::{Figure, Place, each, figure, megabytes};
 use crate::candidate::Running;
 use crate::failure::Result;
+use crate::payload::VERSION;
 use crate::wire::{Address, Wire, connect_packet};
 use crate::{bulk, machine};
 
@@ -61,7 +62,7 @@ pub(super) fn run(
     for number in 0..clients {
         let mut wire = Wire::open(address)?;
         wire.out
-            .extend_from_slice(&connect_packet(&name(number), false)?);
+            .extend_from_slice(&connect_packet(VERSION, &name(number), false)?);
         wire.flush()?;
         bulk::receive(&mut wire, &place.pattern, messages, PAYLOAD, true)?;
         // Answered once all that was sent before it has been heard.

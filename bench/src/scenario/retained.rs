@@ -8,6 +8,7 @@ use mqtt::QoS;
 use super::{Figure, Place, each, figure, megabytes};
 use crate::candidate::Running;
 use crate::failure::Result;
+use crate::payload::VERSION;
 use crate::wire::{Address, Wire, subscribe_packet};
 use crate::{bulk, machine};
 
@@ -30,7 +31,7 @@ pub(super) fn run(place: &Place, running: &Running, address: Address<'_>) -> Res
     let store = processes.cpu()? - cpu;
     let stored = processes.memory()?.resident;
 
-    let subscribe = subscribe_packet(&["#".into()], QoS::AtMostOnce)?;
+    let subscribe = subscribe_packet(VERSION, &["#".into()], QoS::AtMostOnce)?;
     let mut late = Wire::connect(address, "late", true)?;
     let (cpu, start) = (processes.cpu()?, machine::now());
     late.out.extend_from_slice(&subscribe);

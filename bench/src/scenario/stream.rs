@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use mqtt::QoS;
+use mqtt::{QoS, Version};
 
 use super::{Figure, Place, figure, megabytes};
 use crate::candidate::Running;
@@ -129,6 +129,12 @@ impl Stream {
         self
     }
 
+    /// In version 5.0.
+    pub(crate) const fn v5(mut self) -> Stream {
+        self.plan.version = Version::V5;
+        self
+    }
+
     /// Through TLS.
     pub(crate) const fn through(mut self, transport: Transport) -> Stream {
         self.transport = transport;
@@ -142,6 +148,10 @@ impl Stream {
         address: Address<'_>,
     ) -> Result<Vec<Figure>> {
         let processes = running.processes()?;
+        let address = Address {
+            version: self.plan.version,
+            ..address
+        };
         let outcome = self
             .shape
             .connect(self.plan, place, address)?

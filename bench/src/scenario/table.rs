@@ -100,6 +100,18 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
         full!(0.08),
     ),
     stream(
+        "pairs_v5_q0",
+        "50 publishers, each to a subscriber of its own, QoS 0, 100 B, MQTT 5.0",
+        Stream::new(Shape::Pairs(50), Q0, 100).v5(),
+        full!(0.13),
+    ),
+    stream(
+        "pairs_v5_q1",
+        "50 publishers, each to a subscriber of its own, QoS 1, 100 B, MQTT 5.0",
+        Stream::new(Shape::Pairs(50), Q1, 100).v5(),
+        full!(0.125),
+    ),
+    stream(
         "fan_in_q0",
         "50 publishers to 1 subscriber, QoS 0, 100 B",
         Stream::new(Shape::FanIn(50), Q0, 100),
