@@ -8,11 +8,11 @@ use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode};
 use super::aliases::Alias;
 use super::connection::{Connection, ConnectionKey};
 use super::deadlines::Due;
-use super::edges::ROOT;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
 use super::outbox::Outbox;
 use super::queue::{Delivery, Extra, Queued};
+use super::replay::{self, Turn};
 use super::session::SessionKey;
 use super::subscriptions::{Match, Share, Subscriber};
 use super::window::Awaiting;
@@ -274,25 +274,34 @@ impl Engine {
             message: Rc::clone(stored.get_or_insert_with(|| Message::store(passing, now, account))),
             qos,
             retain,
-            replay: ROOT,
             extra: Extra::new(identifiers, target.share),
         };
         let Some(key) = session.connection else {
-            return qos == QoS::AtMostOnce || {
+            // What was retained goes on in its replay, but for what has come in its place: that must not be missed.
+            let is_left =
+                || passing.retain && target.share.is_none() && session.queue.has_replays();
+            return (qos == QoS::AtMostOnce && !is_left()) || {
                 let delivery = delivery();
                 self.enqueue(target.session, delivery)
             };
         };
         let connection = &mut self.connections[key as usize];
-        let waits = match qos {
-            QoS::AtMostOnce => session.queue.has_unordered(),
-            _ => !session.queue.is_empty() || !session.window.has_room(),
-        };
+        let queue = &session.queue;
+        let waits = (qos > QoS::AtMostOnce && !session.window.has_room())
+            || (!queue.is_idle()
+                && (replay::must_wait(queue, &self.retained, passing.topic)
+                    || match qos {
+                        QoS::AtMostOnce => queue.has_qos_0(),
+                        _ => !queue.is_empty(),
+                    }));
         if waits || !connection.outbox.has_room() {
             let delivery = delivery();
             let kept = self.enqueue(target.session, delivery);
             // What held up the rest may have been dropped for it.
-            self.send_waiting(now, target.session);
+            match self.sessions[target.session as usize].queue.has_replays() {
+                true => self.list(now, target.session),
+                false => self.send_some(now, target.session, &mut 0),
+            }
             match self.is_behind(target.session) {
                 true => self.router.behind.push((key, qos)),
                 false => self.router.keeping_up |= !self.connections[key as usize].stalled,
@@ -364,19 +373,33 @@ impl Engine {
     }
 
     /// Sends what waits for a Session, as far as its window and its outbox allow: first what was sent on an earlier
-    /// connection [MQTT-4.4.0-1], then the queue.
+    /// connection [MQTT-4.4.0-1], then the queue, or a slice of it where there are replays.
     pub(super) fn pump(&mut self, now: Instant, key: SessionKey) {
-        self.send_waiting(now, key);
+        let session = &self.sessions[key as usize];
+        if session.queue.has_replays() {
+            self.steps += self.send_slice(now, key);
+        } else if !session.queue.is_idle() || session.window.waits() {
+            self.send_some(now, key, &mut 0);
+        }
         self.relieve(now, key);
     }
 
-    fn send_waiting(&mut self, now: Instant, key: SessionKey) {
+    /// The same, but where there are replays it goes on next turn.
+    pub(super) fn pump_later(&mut self, now: Instant, key: SessionKey) {
+        match self.sessions[key as usize].queue.has_replays() {
+            true => self.list(now, key),
+            false => self.pump(now, key),
+        }
+    }
+
+    /// The same, where a search for Retained Messages takes from `steps`.
+    pub(super) fn send_some(&mut self, now: Instant, key: SessionKey, steps: &mut usize) {
         loop {
-            let session = &mut self.sessions[key as usize];
+            let mut session = &mut self.sessions[key as usize];
             let Some(connection_key) = session.connection else {
                 return;
             };
-            let connection = &mut self.connections[connection_key as usize];
+            let mut connection = &mut self.connections[connection_key as usize];
             if !connection.outbox.has_room() {
                 return;
             }
@@ -425,13 +448,31 @@ impl Engine {
                 self.touch(connection_key);
                 continue;
             }
-            match session.queue.front() {
-                None => return,
-                Some(next) if next.qos > QoS::AtMostOnce && !session.window.has_room() => return,
-                Some(_) => {}
-            }
-            let Some(delivery) = session.queue.pop() else {
-                return;
+            let turn = match session.queue.front() {
+                _ if session.queue.has_replays() => {
+                    let turn = self.next_turn(now, key, steps);
+                    session = &mut self.sessions[key as usize];
+                    connection = &mut self.connections[connection_key as usize];
+                    turn
+                }
+                Some(next) if next.qos == QoS::AtMostOnce || session.window.has_room() => {
+                    Turn::Message
+                }
+                _ => return,
+            };
+            let is_replayed = matches!(turn, Turn::Retained(_));
+            let delivery = match turn {
+                Turn::Retained(delivery) => delivery,
+                Turn::Message => match session.queue.pop() {
+                    Some(delivery) => delivery,
+                    None => return,
+                },
+                Turn::Over => continue,
+                Turn::Later => {
+                    self.list(now, key);
+                    return;
+                }
+                Turn::Nobody => return,
             };
             if delivery.message.expired(now) {
                 self.stats.dropped.expired += 1; // [MQTT-3.3.2-5]
@@ -452,7 +493,7 @@ impl Engine {
             let passing = delivery.message.passing(now);
             let alias = match connection.sent_aliases.find(passing.topic) {
                 // A replay would use the numbers up for topics that may never come again.
-                Alias::New(_) if delivery.is_replayed() => Alias::None,
+                Alias::New(_) if is_replayed => Alias::None,
                 alias => alias,
             };
             let own = Own {

@@ -176,8 +176,14 @@ impl Engine {
             self.end_session(now, session_key);
             return;
         }
-        // They are not kept for an absent client.
-        session.queue.take(|waiting| waiting.qos == QoS::AtMostOnce);
+        // They are not kept for an absent client, but for what a replay that goes on leaves to them.
+        self.end_replays(session_key, |replay| replay.qos() == QoS::AtMostOnce);
+        let queue = &mut self.sessions[session_key as usize].queue;
+        let has_replays = queue.has_replays();
+        queue.take(|waiting| {
+            let is_left = has_replays && waiting.message.retain() && waiting.share().is_none();
+            waiting.qos == QoS::AtMostOnce && !is_left
+        });
         self.pass_on_queued(now, session_key);
         let session = &mut self.sessions[session_key as usize];
         session.window.part();
@@ -202,6 +208,7 @@ impl Engine {
     pub(super) fn end_session(&mut self, now: Instant, key: SessionKey) {
         self.publish_will(now, key);
         self.come_back(key);
+        self.end_replays(key, |_| true);
         let session = &mut self.sessions[key as usize];
         for node in std::mem::take(&mut session.subscriptions) {
             self.subscriptions.remove_session(node, key);
@@ -316,6 +323,7 @@ impl Engine {
                 }
             }
         }
+        self.go_on_with_replays(now);
     }
 
     fn expire_connection(&mut self, now: Instant, key: ConnectionKey) {

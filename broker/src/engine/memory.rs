@@ -55,12 +55,12 @@ impl Engine {
     /// The Session with the most bytes in its queue whose client is away or makes no progress.
     fn largest_idle_queue(&self) -> Option<SessionKey> {
         let idle = self.sessions.iter().filter(|(_, session)| {
-            session.queue.has_droppable()
+            !session.queue.is_empty()
                 && session
                     .connection
                     .is_none_or(|connection| self.connections[connection as usize].stalled)
         });
-        let largest = idle.max_by_key(|(_, session)| session.queue.counted_bytes());
+        let largest = idle.max_by_key(|(_, session)| session.queue.bytes());
         largest.map(|(key, _)| key as SessionKey)
     }
 

@@ -235,6 +235,11 @@ impl Message {
         self.qos
     }
 
+    /// The RETAIN flag as received.
+    pub(crate) fn retain(&self) -> bool {
+        self.retain
+    }
+
     /// Memory held by this message, in bytes.
     pub(crate) fn cost(&self) -> usize {
         self.bytes.len() + Message::OVERHEAD

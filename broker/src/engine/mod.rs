@@ -23,6 +23,7 @@ mod pressure;
 mod publish;
 mod queue;
 mod received;
+mod replay;
 mod retained;
 mod session;
 mod sharing;
@@ -128,6 +129,12 @@ pub(crate) struct Engine {
     dirty: Vec<ConnectionKey>,
     /// Connections that were held and are to be read again.
     resumed: Vec<ConnectionKey>,
+    /// Sessions that could take more of their replays, in the order of their turns, and when the last one came to be here.
+    /// Some may have ended since.
+    replaying: VecDeque<SessionKey>,
+    replaying_since: Instant,
+    /// Nodes that one Session's search looks at in a turn.
+    steps_a_slice: usize,
     /// How many connections there were.
     serial: u64,
     /// Clients that have had a CONNACK with success and are still there.
@@ -166,6 +173,9 @@ impl Engine {
             steps: 0,
             dirty: Vec::new(),
             resumed: Vec::new(),
+            replaying: VecDeque::new(),
+            replaying_since: now,
+            steps_a_slice: replay::STEPS_A_SLICE,
             serial: 0,
             clients: 0,
             stats: Stats::default(),
@@ -326,7 +336,7 @@ impl Engine {
             Packet::PubRel(ack) => self.pubrel(key, session, ack),
             Packet::PubComp(ack) => self.pubcomp(now, session, ack),
             Packet::Subscribe(subscribe) => self.subscribe(now, key, session, subscribe),
-            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(key, session, unsubscribe),
+            Packet::Unsubscribe(unsubscribe) => self.unsubscribe(now, key, session, unsubscribe),
             Packet::PingReq => self.reply(key, &Packet::PingResp),
             Packet::Disconnect(disconnect) => Err(self.disconnect(session, disconnect)),
             // [MQTT-3.1.0-2]
@@ -372,7 +382,10 @@ impl Engine {
 
     /// When [`Engine::expire`] is to be called next.
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.deadlines.first()
+        match self.replaying.is_empty() {
+            true => self.deadlines.first(),
+            false => Some(self.replaying_since),
+        }
     }
 
     /// Connections that have something to write or are to be closed, each once.
@@ -412,7 +425,7 @@ impl Engine {
             self.resumed.push(key);
         }
         if let Some(session) = connection.session {
-            self.pump(now, session);
+            self.pump_later(now, session);
         }
     }
 

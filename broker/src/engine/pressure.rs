@@ -87,7 +87,7 @@ impl Engine {
         connection.phase == Phase::Connected
             && connection.holds.is_empty()
             && connection.excused_until.is_none_or(|until| until <= now)
-            && session.is_some_and(|session| session.window.is_empty() && session.queue.is_empty())
+            && session.is_some_and(|session| session.window.is_empty() && session.queue.is_idle())
     }
 
     /// Ends the waiting of a connection, if it waits.

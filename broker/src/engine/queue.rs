@@ -1,4 +1,5 @@
-//! The messages that wait for a Session: since its client is away, its window is full or its connection takes no more.
+//! What waits for a Session, since its client is away, its window is full or its connection takes no more: messages, and
+//! among them the replays of Retained Messages.
 
 #[cfg(test)]
 mod check;
@@ -9,8 +10,8 @@ use std::rc::Rc;
 use mqtt::QoS;
 use settings::Drops;
 
-use super::edges::{NodeKey, ROOT};
 use super::message::{Charge, Message};
+use super::replay::Replay;
 use super::subscriptions::Share;
 
 /// One message for one Session.
@@ -21,9 +22,6 @@ pub(crate) struct Delivery {
     pub(crate) qos: QoS,
     /// The RETAIN flag to send.
     pub(crate) retain: bool,
-    /// The node of the new subscription that it is sent for, [`ROOT`] for none: a replay does not count against the limits of
-    /// the queue.
-    pub(crate) replay: NodeKey,
     pub(crate) extra: Option<Box<Extra>>,
 }
 
@@ -62,15 +60,6 @@ impl Delivery {
         let extra = |extra: &Extra| size_of::<Extra>() + size_of_val(&*extra.identifiers);
         size_of::<Delivery>() + self.extra.as_deref().map_or(0, extra)
     }
-
-    /// Whether it is sent because of a new subscription.
-    pub(crate) fn is_replayed(&self) -> bool {
-        self.replay != ROOT
-    }
-
-    fn is_unordered(&self) -> bool {
-        self.is_replayed() || self.qos == QoS::AtMostOnce
-    }
 }
 
 /// What happened to a message that was put in the queue.
@@ -91,26 +80,64 @@ pub(crate) struct Queue(Option<Box<Waiting>>);
 #[derive(Debug)]
 struct Waiting {
     deliveries: VecDeque<Delivery>,
-    /// Subscriptions whose Retained Messages are among them.
-    replaying: Vec<NodeKey>,
-    /// How many are replayed.
-    replayed: u32,
-    /// How many are of QoS 0 or replayed: a later QoS 0 message may not overtake them [MQTT-4.6.0-5].
-    unordered: u32,
-    /// Messages and bytes that count against the limits.
-    counted: u32,
-    counted_bytes: u64,
+    /// How many are of QoS 0: a later one may not overtake them [MQTT-4.6.0-5].
+    of_qos_0: u32,
+    /// Bytes of all messages.
+    bytes: u64,
+    /// Replays that are not over, in the order in which they were asked for.
+    replays: VecDeque<Replay>,
+    /// Whether the next turn is the first replay's, and not the first message's.
+    is_replays_turn: bool,
+    /// Whether the Session is on the list of those that go on with their replays.
+    is_listed: bool,
     /// What is held beside the messages.
     charge: Charge,
+}
+
+impl Waiting {
+    fn new(mut charge: Charge) -> Box<Self> {
+        charge.add(size_of::<Waiting>());
+        Box::new(Waiting {
+            deliveries: VecDeque::new(),
+            of_qos_0: 0,
+            bytes: 0,
+            replays: VecDeque::new(),
+            is_replays_turn: false,
+            is_listed: false,
+            charge,
+        })
+    }
+
+    /// Notes that a message is here no more.
+    fn count_out(&mut self, delivery: &Delivery) {
+        self.charge.remove(delivery.cost());
+        self.of_qos_0 -= u32::from(delivery.qos == QoS::AtMostOnce);
+        self.bytes -= delivery.message.cost() as u64;
+    }
+
+    /// The message at this position goes: replays behind it come nearer.
+    fn draw_up(&mut self, position: usize) {
+        let replays = self.replays.iter_mut().rev();
+        for replay in replays.take_while(|replay| replay.ahead as usize > position) {
+            replay.ahead -= 1;
+        }
+    }
 }
 
 impl Queue {
     /// For so many more messages there is room at least when a queue grows.
     const ROOM: usize = 4;
 
-    /// Whether nothing waits.
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nothing waits, be it a message or a replay.
+    #[inline]
+    pub(crate) fn is_idle(&self) -> bool {
         self.0.is_none()
+    }
+
+    /// Whether no message waits.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.front().is_none()
     }
 
     /// What waits, oldest first.
@@ -128,14 +155,7 @@ impl Queue {
         self.remove(0)
     }
 
-    /// Appends a Retained Message for a new subscription, where it does not count against the limits.
-    pub(crate) fn replay(&mut self, delivery: Delivery) {
-        debug_assert!(delivery.is_replayed());
-        self.push(delivery);
-    }
-
-    /// Appends a message. Where a limit would be passed, the oldest messages that count go, or the new one if `drops` says so;
-    /// a replay of Retained Messages at the front is not cut: then the new one goes too.
+    /// Appends a message. Where a limit would be passed, the oldest messages go, or the new one if `drops` says so.
     pub(crate) fn enqueue(
         &mut self,
         delivery: Delivery,
@@ -145,8 +165,8 @@ impl Queue {
     ) -> Queued {
         let cost = delivery.message.cost() as u64;
         let mut dropped = 0;
-        while max_messages.is_some_and(|max| self.counted() >= max)
-            || max_bytes.is_some_and(|max| self.counted() > 0 && self.counted_bytes() + cost > max)
+        while max_messages.is_some_and(|max| self.len() >= max as usize)
+            || max_bytes.is_some_and(|max| !self.is_empty() && self.bytes() + cost > max)
         {
             if drops == Drops::Newest || !self.drop_for(delivery.qos) {
                 return Queued::DroppedNewest(dropped);
@@ -168,115 +188,169 @@ impl Queue {
         max_messages: Option<u32>,
         max_bytes: Option<u64>,
     ) -> bool {
-        max_messages.is_some_and(|max| self.counted() > max / part)
-            || max_bytes.is_some_and(|max| self.counted_bytes() > max / u64::from(part))
+        max_messages.is_some_and(|max| self.len() > (max / part) as usize)
+            || max_bytes.is_some_and(|max| self.bytes() > max / u64::from(part))
     }
 
     /// Makes room for a message of this QoS: the oldest goes, but what was acknowledged to its publisher does not go
     /// for one of QoS 0, nor while there is one of QoS 0. Returns whether one went.
     pub(crate) fn drop_for(&mut self, qos: QoS) -> bool {
         let Some(waiting) = &self.0 else { return false };
-        let droppable = |one: &Delivery| !one.is_replayed() && one.qos == QoS::AtMostOnce;
-        let oldest = waiting.deliveries.front();
-        let position = if oldest.is_some_and(droppable) {
-            Some(0)
-        } else if waiting.unordered > waiting.replayed {
-            // A replay, which may be long, has none.
-            waiting.deliveries.iter().position(droppable)
-        } else {
-            None
+        let position = match waiting.of_qos_0 {
+            0 => None,
+            _ => self.iter().position(|one| one.qos == QoS::AtMostOnce),
         };
-        let may_go = qos > QoS::AtMostOnce && self.has_droppable();
+        let may_go = qos > QoS::AtMostOnce;
         match position.or(may_go.then_some(0)) {
             Some(position) => self.remove(position).is_some(),
             None => false,
         }
     }
 
-    /// Whether [`Queue::drop_for`] may find something.
-    pub(crate) fn has_droppable(&self) -> bool {
-        self.counted() > 0 && self.front().is_some_and(|oldest| !oldest.is_replayed())
+    /// Whether a later message of QoS 0 must wait its turn.
+    pub(crate) fn has_qos_0(&self) -> bool {
+        self.0.as_ref().is_some_and(|waiting| waiting.of_qos_0 > 0)
     }
 
-    /// Whether a QoS 0 message must wait its turn.
-    pub(crate) fn has_unordered(&self) -> bool {
-        self.0.as_ref().is_some_and(|waiting| waiting.unordered > 0)
-    }
-
-    /// How many Retained Messages wait for new subscriptions.
-    pub(crate) fn replayed(&self) -> usize {
-        self.0
-            .as_ref()
-            .map_or(0, |waiting| waiting.replayed as usize)
-    }
-
-    /// The Retained Messages of a subscription are about to be queued. What still waits of an earlier time goes, since all
-    /// are sent again [MQTT-3.8.4-4].
-    pub(crate) fn begin_replay(&mut self, node: NodeKey) {
-        let waiting = self.0.as_ref();
-        if waiting.is_some_and(|waiting| waiting.replaying.contains(&node)) {
-            self.take(|delivery| delivery.replay == node);
-        }
-    }
-
-    /// Bytes of messages that wait, as far as they count.
-    pub(crate) fn counted_bytes(&self) -> u64 {
-        self.0.as_ref().map_or(0, |waiting| waiting.counted_bytes)
+    /// Bytes of messages that wait.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.as_ref().map_or(0, |waiting| waiting.bytes)
     }
 
     /// Takes out those for which `is_taken` is true, oldest first.
     pub(crate) fn take(&mut self, is_taken: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
-        let mut taken = Vec::new();
-        if !self.iter().any(&is_taken) {
-            return taken;
-        }
-        let Some(waiting) = self.0.take() else {
-            return taken;
+        let positions = self.iter().enumerate();
+        let positions = positions.filter(|(_, one)| is_taken(one));
+        let positions: Vec<_> = positions.map(|(position, _)| position).collect();
+        let Some(waiting) = self.0.as_mut().filter(|_| !positions.is_empty()) else {
+            return Vec::new();
         };
-        let Waiting {
-            deliveries, charge, ..
-        } = *waiting;
-        // Those that stay are charged anew.
-        drop(charge);
-        for delivery in deliveries {
-            match is_taken(&delivery) {
-                true => taken.push(delivery),
-                false => self.push(delivery),
+        for &position in positions.iter().rev() {
+            waiting.draw_up(position);
+        }
+        let (mut taken, mut stay) = (Vec::with_capacity(positions.len()), VecDeque::new());
+        let mut positions = positions.into_iter().peekable();
+        for (position, delivery) in waiting.deliveries.drain(..).enumerate() {
+            match positions.next_if_eq(&position) {
+                Some(_) => taken.push(delivery),
+                None => stay.push_back(delivery),
             }
         }
+        waiting.deliveries = stay;
+        for delivery in &taken {
+            waiting.count_out(delivery);
+        }
+        self.tidy();
         taken
     }
 
-    fn counted(&self) -> u32 {
-        self.0.as_ref().map_or(0, |waiting| waiting.counted)
+    /// Appends a replay: what waits now goes before it.
+    pub(crate) fn push_replay(&mut self, mut replay: Replay, charge: Charge) {
+        let waiting = self.0.get_or_insert_with(|| Waiting::new(charge));
+        waiting.charge.add(replay.cost());
+        // Each takes more than a byte of memory.
+        replay.ahead = waiting.deliveries.len() as u32;
+        waiting.replays.push_back(replay);
+    }
+
+    /// Whether there are replays.
+    #[inline]
+    pub(crate) fn has_replays(&self) -> bool {
+        self.0.as_ref().is_some_and(|one| !one.replays.is_empty())
+    }
+
+    /// All replays, in their order.
+    pub(crate) fn replays(&self) -> impl Iterator<Item = &Replay> {
+        self.0.iter().flat_map(|waiting| &waiting.replays)
+    }
+
+    /// The replay that was asked for last.
+    pub(crate) fn last_replay(&self) -> Option<&Replay> {
+        self.0.as_ref()?.replays.back()
+    }
+
+    /// The replay that is first among them.
+    pub(crate) fn first_replay(&mut self) -> Option<&mut Replay> {
+        self.0.as_mut()?.replays.front_mut()
+    }
+
+    /// The same, unless a message goes before it.
+    pub(crate) fn next_replay(&mut self) -> Option<&mut Replay> {
+        self.first_replay().filter(|first| first.ahead == 0)
+    }
+
+    /// Of the replays that the next message came after, the last one.
+    pub(crate) fn replay_before(&self) -> Option<&Replay> {
+        let replays = &self.0.as_ref()?.replays;
+        let count = replays.partition_point(|replay| replay.ahead == 0);
+        replays.get(count.checked_sub(1)?)
+    }
+
+    /// Takes out the replays for which `is_taken` is true.
+    pub(crate) fn take_replays(&mut self, is_taken: impl Fn(&Replay) -> bool) -> Vec<Replay> {
+        let Some(waiting) = &mut self.0 else {
+            return Vec::new();
+        };
+        let (mut taken, mut stay) = (Vec::new(), VecDeque::new());
+        for replay in std::mem::take(&mut waiting.replays) {
+            match is_taken(&replay) {
+                true => taken.push(replay),
+                false => stay.push_back(replay),
+            }
+        }
+        waiting.replays = stay;
+        for replay in &taken {
+            waiting.charge.remove(replay.cost());
+        }
+        self.tidy();
+        taken
+    }
+
+    /// Takes out the first replay.
+    pub(crate) fn pop_replay(&mut self) -> Option<Replay> {
+        let waiting = self.0.as_mut()?;
+        let replay = waiting.replays.pop_front()?;
+        waiting.charge.remove(replay.cost());
+        self.tidy();
+        Some(replay)
+    }
+
+    /// Whether the next turn is the first replay's.
+    pub(crate) fn is_replays_turn(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|waiting| waiting.is_replays_turn)
+    }
+
+    /// Notes whose turn is next.
+    pub(crate) fn set_replays_turn(&mut self, is_replays_turn: bool) {
+        if let Some(waiting) = &mut self.0 {
+            waiting.is_replays_turn = is_replays_turn;
+        }
+    }
+
+    /// Notes whether the Session is on the list of those that go on with their replays. Returns what was noted before.
+    pub(crate) fn set_listed(&mut self, is_listed: bool) -> bool {
+        let Some(waiting) = &mut self.0 else {
+            return false;
+        };
+        std::mem::replace(&mut waiting.is_listed, is_listed)
+    }
+
+    fn len(&self) -> usize {
+        self.0
+            .as_ref()
+            .map_or(0, |waiting| waiting.deliveries.len())
     }
 
     fn push(&mut self, delivery: Delivery) {
-        let waiting = self.0.get_or_insert_with(|| {
-            let mut charge = delivery.message.open_charge();
-            charge.add(size_of::<Waiting>());
-            Box::new(Waiting {
-                deliveries: VecDeque::new(),
-                replaying: Vec::new(),
-                replayed: 0,
-                unordered: 0,
-                counted: 0,
-                counted_bytes: 0,
-                charge,
-            })
-        });
+        let message = &delivery.message;
+        let waiting = self
+            .0
+            .get_or_insert_with(|| Waiting::new(message.open_charge()));
         waiting.charge.add(delivery.cost());
-        waiting.unordered += u32::from(delivery.is_unordered());
-        if delivery.is_replayed() {
-            waiting.replayed += 1;
-            let node = delivery.replay;
-            if waiting.replaying.last() != Some(&node) && !waiting.replaying.contains(&node) {
-                waiting.replaying.push(node);
-            }
-        } else {
-            waiting.counted += 1;
-            waiting.counted_bytes += delivery.message.cost() as u64;
-        }
+        waiting.of_qos_0 += u32::from(delivery.qos == QoS::AtMostOnce);
+        waiting.bytes += message.cost() as u64;
         let deliveries = &mut waiting.deliveries;
         if deliveries.len() == deliveries.capacity() {
             // By a half and not to the double: there are many queues.
@@ -288,24 +362,21 @@ impl Queue {
     fn remove(&mut self, position: usize) -> Option<Delivery> {
         let waiting = self.0.as_mut()?;
         let delivery = waiting.deliveries.remove(position)?;
-        waiting.charge.remove(delivery.cost());
-        waiting.unordered -= u32::from(delivery.is_unordered());
-        if delivery.is_replayed() {
-            waiting.replayed -= 1;
-            if waiting.replayed == 0 {
-                waiting.replaying = Vec::new();
-            }
-        } else {
-            waiting.counted -= 1;
-            waiting.counted_bytes -= delivery.message.cost() as u64;
-        }
+        waiting.count_out(&delivery);
+        waiting.draw_up(position);
+        self.tidy();
+        Some(delivery)
+    }
+
+    /// Gives memory back that is not needed any more.
+    fn tidy(&mut self) {
+        let Some(waiting) = &mut self.0 else { return };
         let (len, capacity) = (waiting.deliveries.len(), waiting.deliveries.capacity());
-        if len == 0 {
+        if len == 0 && waiting.replays.is_empty() {
             self.0 = None;
         } else if capacity > 16 * Self::ROOM && len < capacity / 4 {
             waiting.deliveries.shrink_to(capacity / 2);
         }
-        Some(delivery)
     }
 }
 
@@ -333,7 +404,6 @@ mod tests {
             message,
             qos,
             retain: false,
-            replay: ROOT,
             extra: None,
         }
     }
@@ -406,7 +476,7 @@ mod tests {
         assert_eq!(queued, Queued::DroppedOldest(1));
         let queued = queue.enqueue(of(QoS::ExactlyOnce, b"late"), Some(2), None, Drops::Oldest);
         assert_eq!(queued, Queued::DroppedOldest(1));
-        assert!(!queue.has_unordered());
+        assert!(!queue.has_qos_0());
         let queued = queue.enqueue(of(QoS::AtMostOnce, b"none"), Some(2), None, Drops::Oldest);
         assert_eq!(queued, Queued::DroppedNewest(0));
         assert_eq!(queue.pop().unwrap().message.payload(), b"alarm");
@@ -445,20 +515,39 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_is_not_cut() {
+    fn a_replay_stays_where_it_stands() {
+        let account = Account::default();
+        let replay = || Replay::new(1, "t".into(), QoS::AtLeastOnce, 0, 0);
+        let of = |qos, payload| Delivery {
+            qos,
+            ..delivery(payload)
+        };
+        let ahead = |queue: &Queue| queue.replays().map(|one| one.ahead).collect::<Vec<_>>();
         let mut queue = Queue::default();
-        queue.replay(Delivery {
-            replay: 1,
-            ..delivery(b"r")
-        });
-        assert_eq!(
-            queue.enqueue(delivery(b"1"), Some(1), None, Drops::Oldest),
-            Queued::Kept
-        );
-        assert_eq!(
-            queue.enqueue(delivery(b"2"), Some(1), None, Drops::Oldest),
-            Queued::DroppedNewest(0)
-        );
-        assert_eq!(queue.iter().count(), 2);
+        queue.push_replay(replay(), account.open());
+        for payload in [b"1", b"2", b"3"] {
+            queue.push(of(QoS::AtLeastOnce, payload));
+        }
+        queue.push(of(QoS::AtMostOnce, b"0"));
+        queue.push_replay(replay(), account.open());
+        queue.push(of(QoS::AtMostOnce, b"0"));
+        queue.push(of(QoS::AtLeastOnce, b"4"));
+        queue.push_replay(replay(), account.open());
+        assert_eq!(ahead(&queue), [0, 4, 6]);
+        assert!(queue.next_replay().is_some() && queue.replay_before().is_some());
+        // The oldest of QoS 0, which is not the first.
+        assert!(queue.drop_for(QoS::AtMostOnce));
+        assert_eq!(ahead(&queue), [0, 3, 5]);
+        assert_eq!(queue.pop().unwrap().message.payload(), b"1");
+        assert_eq!(ahead(&queue), [0, 2, 4]);
+        assert_eq!(queue.take(|one| one.message.payload() != b"3").len(), 3);
+        assert_eq!(ahead(&queue), [0, 1, 1]);
+        assert!(queue.pop_replay().is_some() && queue.next_replay().is_none());
+        assert!(queue.replay_before().is_none());
+        assert_eq!(queue.pop().unwrap().message.payload(), b"3");
+        assert!(queue.is_empty() && queue.next_replay().is_some());
+        assert_eq!(queue.take_replays(|_| true).len(), 2);
+        assert!(queue.0.is_none());
+        assert_eq!(account.bytes(), 0);
     }
 }

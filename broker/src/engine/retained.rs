@@ -2,7 +2,9 @@
 
 #[cfg(test)]
 mod check;
+mod cursor;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -10,6 +12,8 @@ use slab::Slab;
 
 use super::edges::{Edges, Level, NodeKey, Nodes, ROOT, level_cost};
 use super::message::{Account, Charge, Message};
+
+pub(crate) use cursor::{Cursor, Found};
 
 /// No such node: the root is nobody's child or sibling.
 const NONE: NodeKey = ROOT;
@@ -20,10 +24,12 @@ const NODE_COST: usize = size_of::<Node>() + 2 * size_of::<usize>();
 #[derive(Debug, Default)]
 struct Node {
     parent: NodeKey,
-    first_child: NodeKey,
     last_child: NodeKey,
+    /// Its neighbours among the children of its parent, in a ring: behind the last one comes the first.
     next: NodeKey,
     previous: NodeKey,
+    /// Which of all messages ever stored its message is.
+    number: u64,
     level: Level,
     message: Option<Rc<Message>>,
 }
@@ -34,6 +40,10 @@ pub(crate) struct Retained {
     nodes: Slab<Node>,
     edges: Edges,
     count: usize,
+    /// How many messages were stored so far.
+    stored: u64,
+    /// Nodes that stay whether they serve anything or not, since searches stand there, and how many do.
+    pinned: BTreeMap<NodeKey, u32>,
     /// Bytes of all messages.
     bytes: usize,
     /// No message expires before.
@@ -49,6 +59,8 @@ impl Retained {
             nodes,
             edges: Edges::default(),
             count: 0,
+            stored: 0,
+            pinned: BTreeMap::new(),
             bytes: 0,
             next_expiry: None,
             charge: account.open(),
@@ -65,9 +77,17 @@ impl Retained {
         self.bytes + self.charge.bytes()
     }
 
-    /// Steps that a search takes at most.
-    pub(crate) fn steps(&self) -> usize {
-        self.nodes.len()
+    /// How many messages were stored so far: those with a higher number come later.
+    pub(crate) fn stored(&self) -> u64 {
+        self.stored
+    }
+
+    /// Whether this very topic has one, and its number is not above `last`.
+    pub(crate) fn has_until(&self, topic: &str, last: u64) -> bool {
+        self.find(topic).is_some_and(|key| {
+            let node = &self.nodes[key as usize];
+            node.message.is_some() && node.number <= last
+        })
     }
 
     /// Whether this very topic has one.
@@ -89,7 +109,10 @@ impl Retained {
         if let Some(at) = message.expires_at() {
             self.next_expiry = Some(self.next_expiry.map_or(at, |other| other.min(at)));
         }
-        match self.nodes[key as usize].message.replace(message) {
+        self.stored += 1;
+        let node = &mut self.nodes[key as usize];
+        node.number = self.stored;
+        match node.message.replace(message) {
             None => self.count += 1,
             Some(old) => self.bytes -= old.cost(),
         }
@@ -132,56 +155,6 @@ impl Retained {
         self.next_expiry
     }
 
-    /// Calls `found` with every message whose topic the filter (without a share name) matches, parents first. Each topic
-    /// and part of one that is looked at takes one from `steps`; returns false where that was not enough.
-    pub(crate) fn matches(
-        &self,
-        filter: &str,
-        steps: &mut usize,
-        mut found: impl FnMut(&Rc<Message>),
-    ) -> bool {
-        let levels: Vec<&str> = filter.split('/').collect();
-        // Nodes still to visit and how many levels of the filter lead there, the next one last.
-        let mut walk = vec![(ROOT, 0)];
-        while let Some((key, depth)) = walk.pop() {
-            let Some(left) = steps.checked_sub(1) else {
-                return false;
-            };
-            *steps = left;
-            let node = &self.nodes[key as usize];
-            match levels.get(depth) {
-                None => {
-                    if let Some(message) = &node.message {
-                        found(message);
-                    }
-                }
-                Some(&"#") => {
-                    // `#` stands for the parent and all below [MQTT-4.7.1-2].
-                    if let Some(message) = &node.message {
-                        found(message);
-                    }
-                    self.push_children(key, depth, &mut walk);
-                }
-                Some(&"+") => self.push_children(key, depth + 1, &mut walk),
-                Some(level) => walk.extend(self.child(key, level).map(|key| (key, depth + 1))),
-            }
-        }
-        true
-    }
-
-    /// Pushes the children of a node, first on top; `$` topics stay out of a wildcard's reach at the root
-    /// [MQTT-4.7.2-1].
-    fn push_children(&self, key: NodeKey, depth: usize, walk: &mut Vec<(NodeKey, usize)>) {
-        let mut child = self.nodes[key as usize].last_child;
-        while child != NONE {
-            let node = &self.nodes[child as usize];
-            if key != ROOT || !node.level.starts_with('$') {
-                walk.push((child, depth));
-            }
-            child = node.previous;
-        }
-    }
-
     fn find(&self, topic: &str) -> Option<NodeKey> {
         topic
             .split('/')
@@ -193,41 +166,57 @@ impl Retained {
     }
 
     fn add_child(&mut self, parent: NodeKey, level: &str) -> NodeKey {
-        let previous = self.nodes[parent as usize].last_child;
+        let last = self.nodes[parent as usize].last_child;
         let node = Node {
             parent,
-            previous,
+            previous: last,
             level: level.into(),
             ..Node::default()
         };
         let key = self.nodes.insert(node) as NodeKey;
         self.charge.add(NODE_COST + level_cost(level));
-        match previous {
-            NONE => self.nodes[parent as usize].first_child = key,
-            previous => self.nodes[previous as usize].next = key,
-        }
+        let (previous, next) = match last {
+            NONE => (key, key),
+            last => (last, self.nodes[last as usize].next),
+        };
+        self.link(previous, key);
+        self.link(key, next);
         self.nodes[parent as usize].last_child = key;
         self.edges.insert(&self.nodes, key);
         key
     }
 
+    fn link(&mut self, previous: NodeKey, next: NodeKey) {
+        self.nodes[previous as usize].next = next;
+        self.nodes[next as usize].previous = previous;
+    }
+
+    /// Removes a node that serves nothing, and those above that then serve nothing either.
     fn prune(&mut self, mut key: NodeKey) {
         while key != ROOT
             && self.nodes[key as usize].message.is_none()
-            && self.nodes[key as usize].first_child == NONE
+            && self.nodes[key as usize].last_child == NONE
+            && !self.pinned.contains_key(&key)
         {
             self.edges.remove(&self.nodes, key);
-            let node = self.nodes.remove(key as usize);
-            self.charge.remove(NODE_COST + level_cost(&node.level));
-            match node.previous {
-                NONE => self.nodes[node.parent as usize].first_child = node.next,
-                previous => self.nodes[previous as usize].next = node.next,
+            let Node {
+                parent,
+                next,
+                previous,
+                level,
+                ..
+            } = self.nodes.remove(key as usize);
+            self.charge.remove(NODE_COST + level_cost(&level));
+            if next == key {
+                self.nodes[parent as usize].last_child = NONE;
+            } else {
+                self.link(previous, next);
+                let parent = &mut self.nodes[parent as usize];
+                if parent.last_child == key {
+                    parent.last_child = previous;
+                }
             }
-            match node.next {
-                NONE => self.nodes[node.parent as usize].last_child = node.previous,
-                next => self.nodes[next as usize].previous = node.previous,
-            }
-            key = node.parent;
+            key = parent;
         }
         if self.nodes.len() == 1 {
             // Memory goes back after a peak.
@@ -268,36 +257,15 @@ mod tests {
         store
     }
 
-    fn matching(store: &Retained, filter: &str) -> Vec<String> {
-        let mut topics = Vec::new();
-        let topic = |message: &Rc<Message>| message.topic().to_owned();
-        assert!(store.matches(filter, &mut 100, |message| topics.push(topic(message))));
-        topics
-    }
-
     #[test]
-    fn filters_find_topics_parents_first() {
-        let store = store(&["a/b/c", "a/b", "a", "$SYS/x", "a/d", "/a", "b"]);
-        assert_eq!(matching(&store, "a/#"), ["a", "a/b", "a/b/c", "a/d"]);
-        assert_eq!(matching(&store, "a/+"), ["a/b", "a/d"]);
-        assert_eq!(matching(&store, "+"), ["a", "b"]);
-        assert_eq!(matching(&store, "/+"), ["/a"]);
-        assert_eq!(matching(&store, "a/b"), ["a/b"]);
-        assert_eq!(matching(&store, "#").len(), 6);
-        assert_eq!(matching(&store, "$SYS/#"), ["$SYS/x"]);
-        assert_eq!(matching(&store, "a/x/c"), [""; 0]);
-    }
-
-    #[test]
-    fn a_search_goes_as_far_as_its_steps() {
-        let store = store(&["a/b", "a/c", "a/d"]);
-        let mut count = 0;
-        // The root, `a` and its three children.
-        let mut steps = 5;
-        assert!(store.matches("a/#", &mut steps, |_| count += 1));
-        assert_eq!((steps, count), (0, 3));
-        assert!(!store.matches("a/#", &mut 4, |_| count += 1));
-        assert_eq!(count, 5);
+    fn messages_are_numbered_as_they_come() {
+        let mut store = store(&["a", "a/b"]);
+        let has_until = |store: &Retained, last| ["a", "a/b"].map(|it| store.has_until(it, last));
+        assert_eq!(has_until(&store, 1), [true, false]);
+        store.insert(message("a"));
+        assert_eq!((store.stored(), has_until(&store, 2)), (3, [false, true]));
+        store.remove("a/b");
+        assert_eq!(has_until(&store, 3), [true, false]);
     }
 
     #[test]
@@ -316,6 +284,5 @@ mod tests {
             (store.len(), store.nodes.len(), store.edges.len()),
             (0, 1, 0)
         );
-        assert_eq!(matching(&store, "#"), [""; 0]);
     }
 }

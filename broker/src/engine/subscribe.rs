@@ -1,41 +1,22 @@
 //! SUBSCRIBE and UNSUBSCRIBE.
 
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{
-    Packet, Properties, PropertiesBuffer, QoS, ReasonCode, RetainHandling, SubAck, Subscribe,
+    Packet, Properties, PropertiesBuffer, ReasonCode, RetainHandling, SubAck, Subscribe,
     SubscriptionOptions, TopicFilter, UnsubAck, Unsubscribe, Version,
 };
 
 use super::connection::ConnectionKey;
 use super::edges::NodeKey;
-use super::message::Message;
-use super::queue::{Delivery, Extra};
+use super::replay::Replay;
 use super::session::SessionKey;
 use super::subscriptions::Subscriber;
 use super::{Engine, Outcome};
 
 /// The settings by which a subscription may be refused.
-const REFUSED_BY: &str = "MAX_SUBSCRIPTIONS, MAX_MEMORY, MAX_TOPIC_LEVELS, MAX_TOPIC_LENGTH, or many filters for many \
-                          retained messages in one packet";
-/// How often each Retained Message may wait for one Session, since several of its new subscriptions may match it.
-const REPLAYS: usize = 4;
-/// So many Retained Messages may wait for a Session where there are fewer.
-const REPLAYED_ALWAYS: usize = 1000;
-/// Topics, and parts of them, that one SUBSCRIBE may make the broker look at in search of Retained Messages: less than a
-/// second on a slow processor. That is a hundred filters for all of the 10,000 that the defaults allow; where there are far
-/// more, each filter of a few may still match all.
-const REPLAY_STEPS: usize = 1_000_000;
-
-/// A new subscription, and the Retained Messages for it.
-struct Replay<'a> {
-    node: NodeKey,
-    filter: TopicFilter<'a>,
-    qos: QoS,
-    found: Vec<Rc<Message>>,
-}
+const REFUSED_BY: &str = "MAX_SUBSCRIPTIONS, MAX_MEMORY, MAX_TOPIC_LEVELS, MAX_TOPIC_LENGTH";
 
 impl Engine {
     pub(super) fn subscribe(
@@ -49,9 +30,8 @@ impl Engine {
         let identifier = subscribe.properties.subscription_identifier().unwrap_or(0);
         let mut codes = Vec::with_capacity(subscribe.filters.len());
         let mut replays = Vec::new();
-        let all_steps = REPLAY_STEPS.max(REPLAYS * self.retained.steps());
-        let mut steps = all_steps;
-        let mut replayed = 0;
+        let (mut replays_cost, mut earlier) = (0, None);
+        let last = self.retained.stored();
         let mut refused = 0;
         let mut seen = HashSet::new();
         let mut listens = false;
@@ -66,26 +46,26 @@ impl Engine {
                 };
                 // The same filter twice in one packet is one subscription.
                 if wanted && filter.share().is_none() && seen.insert(node) {
-                    match self.find_retained(now, session, filter, &mut steps, replayed) {
-                        Some(found) => {
-                            replayed += found.len();
-                            replays.push(Replay {
-                                node,
-                                filter,
-                                qos: options.qos,
-                                found,
-                            });
-                        }
-                        None if new => {
-                            self.subscriptions.remove(filter, session);
-                            self.sessions[session as usize].subscriptions.pop();
-                            // Another may get its place in the tree.
-                            seen.remove(&node);
-                            return Err(ReasonCode::QuotaExceeded);
-                        }
-                        // It stays, and has had its Retained Messages once.
-                        None => {}
+                    let replay =
+                        Replay::new(node, filter.as_str().into(), options.qos, identifier, last);
+                    let cost = replay.cost();
+                    let has_memory = self.has_memory_for(replays_cost + cost);
+                    let mut has_earlier = || {
+                        let replays = self.sessions[session as usize].queue.replays();
+                        let nodes = || replays.map(Replay::node).collect::<HashSet<_>>();
+                        earlier.get_or_insert_with(nodes).contains(&node)
+                    };
+                    if has_memory || (!new && has_earlier()) {
+                        replays_cost += cost;
+                        replays.push(replay);
+                    } else if new {
+                        self.subscriptions.remove(filter, session);
+                        self.sessions[session as usize].subscriptions.pop();
+                        // Another may get its place in the tree.
+                        seen.remove(&node);
+                        return Err(ReasonCode::QuotaExceeded);
                     }
+                    // Else it stays, and has had its Retained Messages once.
                 }
                 Ok(new)
             });
@@ -105,7 +85,7 @@ impl Engine {
                 }
             }
         }
-        self.steps += codes.len() + replayed + (all_steps - steps);
+        self.steps += codes.len();
         if listens {
             self.begin_telling(now);
         }
@@ -128,9 +108,7 @@ impl Engine {
         }
         let properties = properties.as_properties();
         self.reply(key, &Packet::SubAck(SubAck { properties, ..bare }))?;
-        for replay in replays {
-            self.replay(now, session, replay, identifier);
-        }
+        self.begin_replays(now, session, replays);
         self.pump(now, session);
         Ok(())
     }
@@ -163,59 +141,15 @@ impl Engine {
         Ok((node, new))
     }
 
-    /// The Retained Messages for a new subscription, beside those `replayed` for others in the same packet; none if these
-    /// would be too many, or the search too long.
-    fn find_retained(
-        &self,
-        now: Instant,
-        key: SessionKey,
-        filter: TopicFilter<'_>,
-        steps: &mut usize,
-        replayed: usize,
-    ) -> Option<Vec<Rc<Message>>> {
-        let mut found = Vec::new();
-        let searched = self.retained.matches(filter.as_str(), steps, |message| {
-            if !message.expired(now) {
-                found.push(Rc::clone(message));
-            }
-        });
-        let replayed = replayed + found.len();
-        let waiting = self.sessions[key as usize].queue.replayed() + replayed;
-        let fits = waiting <= REPLAYED_ALWAYS.max(REPLAYS * self.retained.len())
-            && self.has_memory_for(replayed * size_of::<Delivery>());
-        (searched && fits).then_some(found)
-    }
-
-    /// Queues the Retained Messages of a new subscription [MQTT-3.3.1-9].
-    fn replay(&mut self, now: Instant, key: SessionKey, replay: Replay<'_>, identifier: u32) {
-        // These are few.
-        let told = match self.has_memory_for(0) {
-            true => self.told(now, replay.filter),
-            false => Vec::new(),
-        };
-        let session = &mut self.sessions[key as usize];
-        session.queue.begin_replay(replay.node);
-        for message in told.into_iter().chain(replay.found) {
-            session.queue.replay(Delivery {
-                qos: message.qos().min(replay.qos),
-                message,
-                retain: true, // [MQTT-3.3.1-8] of 3.1.1
-                replay: replay.node,
-                extra: match identifier {
-                    0 => None,
-                    identifier => Extra::new(&[identifier], None),
-                },
-            });
-        }
-    }
-
     pub(super) fn unsubscribe(
         &mut self,
+        now: Instant,
         key: ConnectionKey,
         session_key: SessionKey,
         unsubscribe: &Unsubscribe<'_>,
     ) -> Outcome {
         let mut codes = Vec::new();
+        let mut ended = HashSet::new();
         for filter in unsubscribe.filters.iter() {
             let reason = match self.subscriptions.remove(filter, session_key) {
                 Some(node) => {
@@ -224,12 +158,17 @@ impl Engine {
                         subscriptions.swap_remove(index);
                     }
                     self.note_unsubscription(session_key, filter);
+                    if filter.share().is_none() {
+                        ended.insert(node);
+                    }
                     ReasonCode::Success
                 }
                 None => ReasonCode::NoSubscriptionExisted,
             };
             codes.push(reason as u8);
         }
+        // [MQTT 5.0, 3.10.4]: what has not begun to be sent need not be.
+        self.end_replays(session_key, |replay| ended.contains(&replay.node()));
         let (packet_identifier, properties) = (unsubscribe.packet_identifier, Properties::EMPTY);
         let codes = &codes;
         self.reply(
@@ -239,6 +178,9 @@ impl Engine {
                 properties,
                 codes,
             }),
-        )
+        )?;
+        // Messages may have waited for a replay that has ended.
+        self.pump(now, session_key);
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{Properties, QoS, TopicFilter, TopicName};
+use thin_vec::ThinVec;
 
 use super::Engine;
 use super::deadlines::Due;
@@ -179,6 +180,11 @@ fn listens(filter: TopicFilter<'_>) -> bool {
     filter.levels().next() == Some(FIRST_LEVEL)
 }
 
+/// Whether a topic is, or looks like, one of the broker's own.
+pub(super) fn is_own(topic: &str) -> bool {
+    topic.starts_with(FIRST_LEVEL)
+}
+
 impl Engine {
     /// A connected Session has a new Subscription. Returns whether it is one that [`Engine::begin_telling`] is for.
     pub(super) fn note_subscription(
@@ -288,12 +294,12 @@ impl Engine {
         self.set_sys_interval(now);
     }
 
-    /// Values for a new Subscription, like the Retained Messages of others.
-    pub(super) fn told(&self, now: Instant, filter: TopicFilter<'_>) -> Vec<Rc<Message>> {
+    /// Values for a new Subscription, like the Retained Messages of others, the first one last.
+    pub(super) fn told(&self, now: Instant, filter: TopicFilter<'_>) -> ThinVec<Rc<Message>> {
         if !listens(filter) {
-            return Vec::new();
+            return ThinVec::new();
         }
-        let values = self.sys.told.iter();
+        let values = self.sys.told.iter().rev();
         values
             .filter(|value| filter.matches(TopicName::from_valid(&value.topic)))
             .map(|value| Message::store(&value.passing(), now, &self.account))

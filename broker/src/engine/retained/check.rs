@@ -1,8 +1,12 @@
 //! What must hold of the retained store.
 
-use super::{NODE_COST, NONE, ROOT, Retained, level_cost};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::{Cursor, Found, NODE_COST, NONE, ROOT, Retained, level_cost};
 use crate::engine::check::Messages;
 use crate::engine::edges::NodeKey;
+use crate::engine::message::Message;
 
 impl Retained {
     /// Panics where something does not hold; notes its messages and returns what it is charged for beside them.
@@ -20,8 +24,9 @@ impl Retained {
                     "a topic and its node"
                 );
             }
-            let (mut child, mut previous) = (node.first_child, NONE);
-            while child != NONE {
+            let mut previous = node.last_child;
+            while previous != NONE {
+                let child = self.nodes[previous as usize].next;
                 let entry = &self.nodes[child as usize];
                 assert_eq!(
                     (entry.parent, entry.previous),
@@ -29,11 +34,15 @@ impl Retained {
                     "links of {child}"
                 );
                 linked += 1;
-                (previous, child) = (child, entry.next);
+                if child == node.last_child {
+                    break;
+                }
+                previous = child;
             }
-            assert_eq!(node.last_child, previous, "last child of {key}");
             if key != ROOT {
-                let serves = node.message.is_some() || node.first_child != NONE;
+                let serves = node.message.is_some()
+                    || node.last_child != NONE
+                    || self.pinned.contains_key(&key);
                 assert!(serves, "node {key} serves nothing");
                 charged += NODE_COST + level_cost(&node.level);
             }
@@ -52,5 +61,22 @@ impl Retained {
 
     pub(crate) fn nodes(&self) -> usize {
         self.nodes.len()
+    }
+
+    /// Where searches stand, and how many.
+    pub(crate) fn pinned(&self) -> &BTreeMap<NodeKey, u32> {
+        &self.pinned
+    }
+
+    /// All messages that the filter matches, parents first.
+    pub(crate) fn matching(&self, filter: &str) -> Vec<Rc<Message>> {
+        let (mut cursor, mut found) = (Cursor::default(), Vec::new());
+        while let Found::Message(message) =
+            self.search(filter, &mut cursor, u64::MAX, &mut { usize::MAX })
+        {
+            found.push(Rc::clone(message));
+            cursor.pass();
+        }
+        found
     }
 }

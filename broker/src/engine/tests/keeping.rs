@@ -355,9 +355,16 @@ fn a_replay_takes_the_place_of_what_waits_of_an_earlier_one() {
     let session = &house.engine.sessions[house.engine.find_session("s").unwrap() as usize];
     // All of them wait once [MQTT-3.8.4-4], behind the one that was on its way at the first time.
     assert_eq!(
-        (session.queue.iter().count(), session.window.len()),
-        (10, 1)
+        (session.queue.replays().count(), session.window.len()),
+        (1, 1)
     );
+    for id in 1..=10 {
+        let answer = house.ack(subscriber, AckType::PubAck, id);
+        let topic = format!("t/{}", id - 1);
+        let expected = format!("PUBLISH {topic} \"x\" q1 #{} retain", id + 1);
+        assert_eq!(answer, expected);
+    }
+    assert_eq!(house.ack(subscriber, AckType::PubAck, 11), "");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod delivering;
 mod hostile;
 mod keeping;
 mod pressure;
+mod replaying;
 mod sharing;
 mod simulation;
 mod sys;
@@ -158,8 +159,24 @@ impl House {
         self.read(key)
     }
 
-    /// What waits for a client, one line per packet.
+    /// What waits for a client, one line per packet; replays are gone on with until they are over or have to wait.
     fn read(&mut self, key: ConnectionKey) -> String {
+        let mut text = self.read_turn(key);
+        while !self.engine.replaying.is_empty() {
+            self.engine.go_on_with_replays(self.now);
+            let more = self.read_turn(key);
+            let joint = if text.is_empty() || more.is_empty() {
+                ""
+            } else {
+                "\n"
+            };
+            text = text + joint + &more;
+        }
+        text
+    }
+
+    /// What waits for a client now.
+    fn read_turn(&mut self, key: ConnectionKey) -> String {
         let (mut text, mut bytes) = (String::new(), Vec::new());
         while !self.engine.outbox(key).is_empty() {
             let count = self.engine.outbox(key).len();
@@ -190,6 +207,17 @@ impl House {
         filters: &[(&str, SubscriptionOptions)],
         properties: &[Property<'_>],
     ) -> String {
+        self.request(key, filters, properties);
+        self.read(key)
+    }
+
+    /// Sends SUBSCRIBE and reads nothing yet.
+    fn request(
+        &mut self,
+        key: ConnectionKey,
+        filters: &[(&str, SubscriptionOptions)],
+        properties: &[Property<'_>],
+    ) {
         let mut list = FiltersBuffer::default();
         for &(filter, options) in filters {
             list.push(TopicFilter::new(filter).unwrap(), options)
@@ -202,7 +230,9 @@ impl House {
             filters: list.as_filters(),
         });
         let version = self.engine.connections[key as usize].version;
-        self.send(key, version, &packet)
+        let mut bytes = Vec::new();
+        packet.encode(version, &mut bytes).unwrap();
+        assert_eq!(self.engine.receive(self.now, key, &bytes), bytes.len());
     }
 
     fn unsubscribe(&mut self, key: ConnectionKey, filter: &str) -> String {

@@ -118,7 +118,8 @@ impl World {
             }
             self.flush();
             let waits = |link: &super::wire::Link| link.again || link.resumed;
-            if !moved && !self.links.iter().any(waits) {
+            let is_quiet = !moved && self.engine.replaying.is_empty();
+            if is_quiet && !self.links.iter().any(waits) {
                 return;
             }
         }

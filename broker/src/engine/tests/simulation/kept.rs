@@ -8,6 +8,7 @@ use mqtt::{QoS, Version};
 
 use super::super::super::Engine;
 use super::super::super::queue::Delivery;
+use super::super::super::replay::check::Pending;
 use super::super::super::window::Awaiting;
 use super::ledger::Ledger;
 use super::message;
@@ -93,7 +94,13 @@ impl Ledger {
             let session = &self.sessions[&epoch];
             let key = engine.find_session(&session.name).expect("a session");
             let theirs = &engine.sessions[key as usize];
-            let same = theirs.queue.iter().count() == session.owed.len()
+            let pending: Vec<_> = theirs
+                .queue
+                .replays()
+                .flat_map(|replay| replay.rest(&engine.retained))
+                .filter(|pending| !pending.message.expired(now))
+                .collect();
+            let same = theirs.queue.iter().count() + pending.len() == session.owed.len()
                 && session
                     .owed
                     .iter()
@@ -101,21 +108,20 @@ impl Ledger {
             if same && !thorough && !choosers.contains(&epoch) {
                 continue;
             }
+            let is_absent = session.connection.is_none();
             let owed = std::mem::take(&mut self.session(epoch).owed);
+            let (mut replayed, owed): (Vec<_>, Vec<_>) =
+                owed.into_iter().partition(|owed| owed.replay.is_some());
             let mut owed: Vec<_> = owed.into_iter().map(Some).collect();
             let mut kept: Vec<Owed> = Vec::with_capacity(owed.len());
             let mut place = 0;
             for delivery in theirs.queue.iter() {
                 let seen = seen(delivery, engine);
-                let replayed = delivery.is_replayed();
-                let filter = engine.subscriptions.filter_at(delivery.replay);
-                let filter = filter.as_deref().filter(|_| replayed);
-                let fits = |owed: &Owed| {
-                    // The place of a filter that is gone may be another one's.
-                    owed.is(&seen)
-                        && owed.replay.is_some() == replayed
-                        && (owed.is_unwanted || owed.replay.as_deref() == filter)
-                };
+                let fits = |owed: &Owed| owed.is(&seen);
+                let may_wait = delivery.qos > QoS::AtMostOnce
+                    || !is_absent
+                    || (delivery.message.retain() && theirs.queue.has_replays());
+                assert!(may_wait, "{seen:?} is kept for who is away");
                 let found = match align(now, &owed[place..], &fits) {
                     Some(index) => {
                         place += index + 1;
@@ -141,8 +147,7 @@ impl Ledger {
                     panic!("{seen:?} waits for {name:?}, nobody knows why")
                 });
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
-                assert_eq!(found.replay.is_some(), replayed, "a replay");
-                found.perhaps = found.is_unwanted;
+                found.perhaps = false;
                 found.stored = Some(Rc::as_ptr(&delivery.message));
                 kept.push(found);
             }
@@ -154,13 +159,6 @@ impl Ledger {
             for one in owed.into_iter().flatten() {
                 if one.perhaps {
                     *doubtful += 1;
-                    continue;
-                }
-                let comes_anyway = one.replay.is_some()
-                    && kept
-                        .iter()
-                        .any(|other| other.replay == one.replay && other.record == one.record);
-                if comes_anyway {
                     continue;
                 }
                 assert!(
@@ -176,6 +174,44 @@ impl Ledger {
                 "the queue of {:?} is out of order: {kept:?}",
                 session.name
             );
+            for one in pending {
+                let seen = seen_pending(&one);
+                let alike = || {
+                    replayed
+                        .iter()
+                        .enumerate()
+                        .filter(|(_, owed)| owed.is(&seen))
+                };
+                // The client can't tell for which of its Subscriptions it has got one.
+                let place = alike()
+                    .find(|(_, owed)| owed.replay.as_deref() == Some(&*one.filter))
+                    .or_else(|| alike().next());
+                let Some((place, _)) = place else {
+                    let name = &self.sessions[&epoch].name;
+                    panic!("{seen:?} is to be sent to {name:?}, nobody knows why");
+                };
+                let mut found = replayed.remove(place);
+                found.replay = Some(one.filter.as_ref().into());
+                found.granted = one.granted;
+                assert!(!found.overtaken, "{} was overtaken", found.record.name());
+                found.perhaps = false;
+                found.stored = Some(Rc::as_ptr(&one.message));
+                kept.push(found);
+            }
+            for one in replayed {
+                // What expires meanwhile is not sent, and nobody counts it.
+                if one.perhaps || one.record.expired(now) {
+                    *doubtful += u64::from(!one.record.expired(now));
+                    continue;
+                }
+                let name = &self.sessions[&epoch].name;
+                assert!(
+                    one.is_void(now, version, max_packet),
+                    "{one:?} for {name:?} is lost"
+                );
+                missing.push(format!("{one:?} for {name:?}"));
+            }
+            kept.sort_by_key(|one| one.tick);
             self.session(epoch).owed = kept;
         }
     }
@@ -286,12 +322,8 @@ impl Ledger {
             if self.retained.get(topic) != last.as_ref() {
                 continue; // settled by a later one
             }
-            let mut payload = None;
-            engine
-                .retained
-                .matches(topic, &mut usize::MAX.clone(), |message| {
-                    payload = Some(message.payload().to_vec());
-                });
+            let found = engine.retained.matching(topic);
+            let payload = found.first().map(|message| message.payload().to_vec());
             let is = |record: Option<&Rc<super::record::Record>>| {
                 record.map(|record| &record.payload) == payload.as_ref()
             };
@@ -321,13 +353,11 @@ impl Ledger {
         }
         let mut theirs = BTreeSet::new();
         for filter in ["#", "$own/#"] {
-            engine
-                .retained
-                .matches(filter, &mut usize::MAX.clone(), |message| {
-                    if !message.expired(now) {
-                        theirs.insert((message.topic().to_owned(), message.payload().to_vec()));
-                    }
-                });
+            for message in engine.retained.matching(filter) {
+                if !message.expired(now) {
+                    theirs.insert((message.topic().to_owned(), message.payload().to_vec()));
+                }
+            }
         }
         let ours = self.retained.values().filter(|record| !record.expired(now));
         let ours: BTreeSet<_> = ours
@@ -388,6 +418,20 @@ fn align(now: Instant, owed: &[Option<Owed>], fits: &dyn Fn(&Owed) -> bool) -> O
         }
     }
     found
+}
+
+fn seen_pending(pending: &Pending) -> Seen<'_> {
+    let identifier = Some(pending.identifier).filter(|&identifier| identifier > 0);
+    Seen {
+        topic: pending.message.topic(),
+        payload: pending.message.payload(),
+        qos: pending.qos,
+        retain: true,
+        identifiers: Some(identifier.into_iter().collect()),
+        origin: Origin::Own,
+        described: None,
+        stored: Some(Rc::as_ptr(&pending.message)),
+    }
 }
 
 fn seen<'a>(delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {

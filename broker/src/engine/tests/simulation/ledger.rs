@@ -124,6 +124,7 @@ impl Ledger {
             subscriptions: Vec::new(),
             owed: Vec::new(),
             flights: Vec::new(),
+            keeps_retained: false,
             received: BTreeSet::new(),
             window: 0,
             left: BTreeMap::new(),
@@ -162,9 +163,15 @@ impl Ledger {
             self.end_session(now, epoch);
             return;
         }
+        session.end_replays_of_qos_0();
+        let is_sure =
+            |owed: &Owed| owed.replay.is_some() && !owed.perhaps && !owed.record.expired(now);
+        session.keeps_retained = session.owed.iter().any(is_sure);
         for owed in &mut session.owed {
-            // What of QoS 0 has not left yet does not leave any more.
-            owed.perhaps |= owed.qos == QoS::AtMostOnce;
+            // What of QoS 0 has not left yet does not leave any more, but for replays and what they leave out.
+            let is_kept = owed.replay.is_some()
+                || (session.keeps_retained && owed.record.retain && owed.share.is_none());
+            owed.perhaps |= owed.qos == QoS::AtMostOnce && !is_kept;
         }
         for flight in &mut session.flights {
             flight.again = true;
@@ -294,7 +301,12 @@ impl Ledger {
             if let Some(mut owed) = owed {
                 matched = true;
                 owed.perhaps = is_uncertain;
-                if is_uncertain || owed.qos > QoS::AtMostOnce || session.connection.is_some() {
+                let is_sure = owed.qos > QoS::AtMostOnce || session.connection.is_some();
+                if is_uncertain || is_sure {
+                    session.owed.push(owed);
+                } else if record.retain {
+                    // The engine may have a replay that finds nothing any more.
+                    owed.perhaps = !session.keeps_retained;
                     session.owed.push(owed);
                 }
             }
@@ -339,6 +351,12 @@ impl Ledger {
         });
         let new = (!record.payload.is_empty() && !is_full).then(|| Rc::clone(record));
         self.unretained += u64::from(is_full && !record.payload.is_empty());
+        // No replay sends what was retained there before.
+        let sessions = self.sessions.values_mut().chain(self.gone.values_mut());
+        for session in sessions {
+            let is_old = |owed: &Owed| owed.replay.is_some() && owed.record.topic == *topic;
+            session.owed.retain(|owed| !is_old(owed));
+        }
         match &new {
             Some(record) => self.retained.insert(Rc::clone(topic), Rc::clone(record)),
             None => self.retained.remove(topic),

@@ -61,7 +61,16 @@ impl World {
             let right = link.up.len() - link.wrong;
             let len = match right {
                 0 => link.arrived,
-                _ => portion(&link.up[..link.arrived.min(right)], self.scenario.is_single),
+                _ => {
+                    // An acknowledgement sends what the next packet may put something else in the place of.
+                    let session = self.engine.connections[key as usize].session;
+                    let has_replays = |session| {
+                        let session = &self.engine.sessions[session as usize];
+                        session.queue.has_replays()
+                    };
+                    let is_single = self.scenario.is_single || session.is_some_and(has_replays);
+                    portion(&link.up[..link.arrived.min(right)], is_single)
+                }
             };
             let input: Vec<u8> = link.up[..len].to_vec();
             let used = self.engine.receive(self.now, key, &input);
@@ -114,6 +123,8 @@ impl World {
                     }
                     let hint = self.hint(key, &packet);
                     self.ledger.take(self.now, key, &packet, &hint);
+                    let link = &mut self.links[self.by_key[&key]];
+                    link.epoch = self.ledger.connections[&key].session;
                 }
                 Ok(None) if phase == Phase::Connecting => {
                     self.ledger.end(self.now, key, None);
@@ -277,10 +288,8 @@ impl World {
                 self.hang_up(who);
                 return;
             }
-            let assigned = connack.properties.assigned_client_identifier();
-            let name = assigned.unwrap_or(&self.clients[who].name);
-            // Gone if it has expired while CONNACK was on its way.
-            let epoch = self.ledger.find(name).unwrap_or(0);
+            let link = self.clients[who].link.expect("a link");
+            let epoch = self.links[link].epoch.expect("the Session of a CONNACK");
             for bytes in self.clients[who].take_connack(connack, epoch) {
                 self.send(who, &bytes);
             }

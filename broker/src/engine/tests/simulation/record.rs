@@ -94,14 +94,14 @@ pub(super) struct Owed {
     pub(super) share: Option<(Rc<str>, u32)>,
     /// The filter whose SUBSCRIBE has asked for this Retained Message.
     pub(super) replay: Option<Rc<str>>,
+    /// The QoS that was granted, whatever that of the message is.
+    pub(super) granted: QoS,
     /// When it came to be owed; what came at the same time has no order, except of one publisher.
     pub(super) tick: u64,
     /// The engine's own message, once it was seen in a queue: of two that look alike it tells which is which.
     pub(super) stored: Option<*const Message>,
     /// It may come, but need not.
     pub(super) perhaps: bool,
-    /// Nobody asks for it any more: it may come all the same.
-    pub(super) is_unwanted: bool,
     /// A later one has left before it.
     pub(super) overtaken: bool,
 }

@@ -63,6 +63,7 @@ impl World {
             thoroughness: if is_told { 1 } else { 8 },
             story: is_told.then(Vec::new),
         };
+        world.engine.steps_a_slice = world.random.pick(&[1, 2, 5, 2000]);
         for index in 0..world.scenario.clients {
             let usual = world
                 .random
@@ -117,8 +118,11 @@ impl World {
         self.flush();
     }
 
-    /// What the broker does without being asked: reading on, and writing on.
+    /// What the broker does without being asked: reading on, writing on, and going on with replays.
     pub(super) fn catch_up(&mut self) {
+        if !self.engine.replaying.is_empty() {
+            self.expire();
+        }
         for index in 0..self.links.len() {
             let link = &mut self.links[index];
             if link.key.is_none() {

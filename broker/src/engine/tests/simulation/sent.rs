@@ -290,19 +290,23 @@ impl Ledger {
         };
         let owed = session.owed.remove(index);
         for earlier in &mut session.owed[..index] {
-            // What came in one step has an order only within one publisher's topic.
-            let same_topic = earlier.record.topic == owed.record.topic
-                && earlier.record.publisher == owed.record.publisher;
-            let is_earlier = earlier.tick < owed.tick || same_topic;
-            let same_class = match owed.qos {
-                QoS::AtMostOnce => earlier.qos == QoS::AtMostOnce,
-                _ => earlier.qos > QoS::AtMostOnce,
+            let is_earlier = match (&earlier.replay, &owed.replay) {
+                // What came in one step has an order only within one publisher's topic.
+                (None, None) => {
+                    let same_topic = earlier.record.topic == owed.record.topic
+                        && earlier.record.publisher == owed.record.publisher;
+                    let same_class = match owed.qos {
+                        QoS::AtMostOnce => earlier.qos == QoS::AtMostOnce,
+                        _ => earlier.qos > QoS::AtMostOnce,
+                    };
+                    same_class && (earlier.tick < owed.tick || same_topic)
+                }
+                // All replays of a topic send the same message.
+                (Some(_), Some(_)) => false,
+                // A message does not come before the retained one of its topic that is older, nor the other way round.
+                _ => earlier.record.topic == owed.record.topic,
             };
-            // A live message does not come before the retained one of its topic.
-            let is_retained = earlier.replay.is_some() && earlier.record.topic == owed.record.topic;
-            earlier.overtaken |= is_earlier
-                && (same_class || is_retained)
-                && !earlier.is_void(now, version, max_packet);
+            earlier.overtaken |= is_earlier && !earlier.is_void(now, version, max_packet);
         }
         owed
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mqtt::{PacketIdentifier, SubscriptionOptions, TopicFilter, Version};
+use mqtt::{PacketIdentifier, QoS, SubscriptionOptions, TopicFilter, Version};
 
 use super::super::super::ConnectionKey;
 use super::answer::Answer;
@@ -71,10 +71,10 @@ impl Subscription {
                 .collect(),
             share: None,
             replay: None,
+            granted: self.options.qos,
             tick,
             stored: None,
             perhaps: false,
-            is_unwanted: false,
             overtaken: false,
         }
     }
@@ -123,6 +123,9 @@ pub(super) struct Session {
     /// What was not sent yet, in the order in which it came.
     pub(super) owed: Vec<Owed>,
     pub(super) flights: Vec<Flight>,
+    /// While its client is away: what is published with RETAIN is kept at QoS 0 too, since there is a replay that goes on
+    /// later, and leaves it out.
+    pub(super) keeps_retained: bool,
     /// QoS 2 messages of the client that are not released.
     pub(super) received: BTreeSet<PacketIdentifier>,
     pub(super) window: usize,
@@ -149,6 +152,12 @@ impl Session {
         self.window = window.into();
         let held = self.flights.len().min(self.window);
         self.flights[held..].sort_by_key(|flight| flight.stage != Stage::Comp);
+    }
+
+    /// The client has gone: replays of Subscriptions with QoS 0 do not go on.
+    pub(super) fn end_replays_of_qos_0(&mut self) {
+        self.owed
+            .retain(|owed| owed.replay.is_none() || owed.granted > QoS::AtMostOnce);
     }
 }
 

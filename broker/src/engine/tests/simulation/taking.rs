@@ -463,8 +463,8 @@ impl Ledger {
         self.close_if_speechless(now, key, 5 + subscribe.filters.len());
     }
 
-    /// Owes the Retained Messages of a subscription. Those that an earlier SUBSCRIBE to the same filter still waits for
-    /// need not come twice.
+    /// Owes the Retained Messages of a subscription. They take the place of those that an earlier SUBSCRIBE to the same filter
+    /// still waits for; where there is nothing and no memory either, they may not come.
     fn replay(
         &mut self,
         now: Instant,
@@ -475,6 +475,12 @@ impl Ledger {
     ) {
         let topic_filter = mqtt::TopicFilter::from_valid(filter);
         let tick = self.tick;
+        let session = self.session(epoch);
+        let before = session.owed.len();
+        session
+            .owed
+            .retain(|owed| owed.replay.as_ref() != Some(filter));
+        let perhaps = perhaps && session.owed.len() == before;
         let matching = self.retained.values().filter(|record| {
             let topic = mqtt::TopicName::from_valid(&record.topic);
             !record.expired(now) && topic_filter.matches(topic)
@@ -487,18 +493,14 @@ impl Ledger {
                 identifiers: (identifier > 0).then_some(identifier).into_iter().collect(),
                 share: None,
                 replay: Some(Rc::clone(filter)),
+                granted: qos,
                 tick,
                 stored: None,
                 perhaps,
-                is_unwanted: false,
                 overtaken: false,
             })
             .collect();
-        let session = self.session(epoch);
-        for owed in &mut session.owed {
-            owed.perhaps |= owed.replay.as_ref() == Some(filter);
-        }
-        session.owed.extend(new);
+        self.session(epoch).owed.extend(new);
     }
 
     fn take_unsubscribe(
@@ -520,12 +522,9 @@ impl Ledger {
                 }
                 None => ReasonCode::NoSubscriptionExisted as u8,
             });
-            for owed in &mut session.owed {
-                // What waits may still come, but need not.
-                let filters = owed.replay.as_deref();
-                owed.is_unwanted |= filters == Some(filter.as_str());
-                owed.perhaps |= owed.is_unwanted;
-            }
+            session
+                .owed
+                .retain(|owed| owed.replay.as_deref() != Some(filter.as_str()));
         }
         let len = 5 + codes.len();
         let answer = Answer::UnsubAck(unsubscribe.packet_identifier, codes);

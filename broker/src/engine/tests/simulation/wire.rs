@@ -10,6 +10,8 @@ pub(super) struct Link {
     pub(super) client: usize,
     /// The broker's side, while it is there.
     pub(super) key: Option<ConnectionKey>,
+    /// The Session that it has or had.
+    pub(super) epoch: Option<u32>,
     /// From client to broker.
     pub(super) up: Vec<u8>,
     /// How many bytes of `up` have arrived; the broker had no use for them yet.
@@ -45,6 +47,7 @@ impl Link {
         Link {
             client,
             key: Some(key),
+            epoch: None,
             up: Vec::new(),
             arrived: 0,
             wrong: 0,
