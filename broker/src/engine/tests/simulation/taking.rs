@@ -95,9 +95,11 @@ impl Ledger {
         self.connection(key).version = connect.version;
         let mut evicted = hint.evicted.clone();
         let present = self.find(connect.client_identifier);
+        let is_refused = hint.connack.is_some_and(|(code, _)| code != 0);
         if let Some(own) = present
             && evicted.contains(&own)
-            && (connect.clean_start || hint.connack.is_some_and(|(_, present)| present))
+            && ((connect.clean_start && !is_refused)
+                || hint.connack.is_some_and(|(_, present)| present))
         {
             // It ended because of Clean Start, or it did not end.
             evicted.retain(|&one| one != own);
