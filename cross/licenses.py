@@ -7,7 +7,7 @@ OUT gets one file CRATE.txt for every crate that the packages link for TARGET; b
 only tests need are no part of the program. Where a crate offers a choice of licenses the shortest common one is
 taken. Crates without a text of their own get the standard one of cross/license/standard. A crate for which there
 is no text at all ends the build. So does a crate that links a library of somebody else's, unless it is known here
-where that library's license is: OpenSSL's lies in $OPENSSL_DIR.
+where that library's license is: mimalloc's lies in the crate's sources, OpenSSL's in $OPENSSL_DIR.
 
 Needs Python 3 and the cargo (in $CARGO) that builds the package.
 """
@@ -147,7 +147,16 @@ def document(crate):
     return RULE.join(["\n".join(head), *dict.fromkeys(parts)]) + "\n"
 
 
-def openssl():
+def mimalloc(crate):
+    """The license of the C sources that the crate bundles: those of version 2, as Cargo.toml chooses it."""
+    directory = Path(crate["manifest_path"]).parent / "c_src/mimalloc/v2"
+    numbers = re.search(r"#define MI_MALLOC_VERSION +(\d)(\d\d)(\d\d)", read(directory / "include/mimalloc.h")).groups()
+    version = ".".join(str(int(number)) for number in numbers)
+    head = f"mimalloc {version}\nhttps://github.com/microsoft/mimalloc\nLicense: MIT"
+    return head + RULE + read(directory / "LICENSE") + "\n"
+
+
+def openssl(_crate):
     """The license of the OpenSSL that is linked, with the name, version and authors that its headers state."""
     directory = Path(os.environ["OPENSSL_DIR"])
     headers = directory / "include/openssl"
@@ -157,7 +166,7 @@ def openssl():
     return head + RULE + read(directory / "LICENSE.txt") + "\n"
 
 
-LIBRARIES = {"openssl": ("libopenssl.txt", openssl)}
+LIBRARIES = {"mimalloc": ("libmimalloc.txt", mimalloc), "openssl": ("libopenssl.txt", openssl)}
 
 
 def main():
@@ -177,7 +186,7 @@ def main():
         library = described[name, version]["links"]
         if library in LIBRARIES:
             file, text_of_library = LIBRARIES[library]
-            (Path(out) / file).write_text(text_of_library(), encoding="utf-8")
+            (Path(out) / file).write_text(text_of_library(described[name, version]), encoding="utf-8")
         elif library and not OWN_CODE.fullmatch(library):
             sys.exit(f"licenses.py: {name} links {library}, whose license is not known here")
     if missing:

@@ -54,6 +54,8 @@ REGISTRY := $(or $(CARGO_HOME),$(HOME)/.cargo)
 REMAP := "--remap-path-prefix=$(SYSROOT)=/rust", "--remap-path-prefix=$(REGISTRY)=/cargo", \
 	"--remap-path-prefix=$(CURDIR)=/mqtt_broker", "--remap-path-prefix=$(TARGET_DIR)=/target"
 CPU_CONFIG += --config 'target.$(RUST_TARGET).rustflags=[$(REMAP)]'
+# And the same date: mimalloc can print when it was compiled. That of the package itself is cross/pack.sh's.
+CPU_CONFIG += --config 'env.SOURCE_DATE_EPOCH.value="0"' --config 'env.SOURCE_DATE_EPOCH.force=true'
 
 # Flags for the developer's own builds are none of the package's, nor is any OpenSSL but ours.
 OWN_FLAGS := -u RUSTFLAGS -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS -u CARGO_BUILD_TARGET -u CFLAGS \

@@ -1,6 +1,7 @@
 //! The MQTT broker daemon, and the command-line clients where it is called by their names.
 #![forbid(unsafe_code)]
 
+mod allocator;
 mod arguments;
 mod broker;
 mod certificates;
@@ -63,6 +64,10 @@ fn be_broker(run: Run) -> ExitCode {
         && !supervisor::follow(supervisor).unwrap_or(false)
     {
         return ExitCode::FAILURE;
+    }
+    if run.role == Role::Alone {
+        // In an emulator, for example, it can't be done.
+        let _ = allocator::set();
     }
     rustix::process::umask(Mode::RWXG | Mode::RWXO);
     let root = match Root::find(run.root.as_deref(), env::args_os().next().as_deref()) {

@@ -16,6 +16,7 @@ use smol::Timer;
 use smol::future;
 use smol::stream::StreamExt;
 
+use crate::allocator;
 use crate::pid_file::{NotTaken, PidFile};
 use crate::root::Root;
 use crate::syslog::always;
@@ -110,6 +111,7 @@ impl Supervisor {
         if start.syslog {
             worker.arg("--syslog");
         }
+        worker.envs(allocator::SETTINGS);
         worker.arg("--").arg(start.settings).stdin(Stdio::null());
         Ok((
             Supervisor {
