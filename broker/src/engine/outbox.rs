@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod check;
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -29,6 +30,46 @@ struct Bodies {
     written: usize,
     /// Bytes of all.
     bytes: usize,
+}
+
+/// Buffers between two uses. An outbox has one while something is in it: whoever is idle holds none, and a message costs no
+/// allocation.
+#[derive(Debug, Default)]
+struct Spare {
+    buffers: Vec<Vec<u8>>,
+    /// Their capacity together.
+    bytes: usize,
+}
+
+thread_local! {
+    static SPARE: RefCell<Spare> = RefCell::default();
+}
+
+impl Spare {
+    /// Capacity that is kept of all; the rest goes back to the system.
+    const MOST: usize = 256 * 1024;
+    /// And how many are kept, for each may hold a page that else were empty.
+    const MOST_BUFFERS: usize = 64;
+
+    fn take() -> Vec<u8> {
+        SPARE.with_borrow_mut(|spare| {
+            let buffer = spare.buffers.pop().unwrap_or_default();
+            spare.bytes -= buffer.capacity();
+            buffer
+        })
+    }
+
+    fn give(mut buffer: Vec<u8>) {
+        buffer.clear();
+        SPARE.with_borrow_mut(|spare| {
+            if spare.bytes + buffer.capacity() <= Self::MOST
+                && spare.buffers.len() < Self::MOST_BUFFERS
+            {
+                spare.bytes += buffer.capacity();
+                spare.buffers.push(buffer);
+            }
+        });
+    }
 }
 
 impl Outbox {
@@ -74,7 +115,9 @@ impl Outbox {
 
     /// Where to append.
     pub(crate) fn append(&mut self) -> &mut Vec<u8> {
-        if self.written > 0 && self.written >= self.bytes.len() / 2 {
+        if self.bytes.capacity() == 0 {
+            self.bytes = Spare::take();
+        } else if self.written > 0 && self.written >= self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             for (at, _) in self
                 .bodies
@@ -128,9 +171,7 @@ impl Outbox {
         if self.written == self.bytes.len() && self.bodies.is_none() {
             self.written = 0;
             self.answers = 0;
-            // Whoever is idle holds no buffer. Nor is it kept for others: one that lies above what a peak has left free keeps
-            // all of that from the system.
-            self.bytes = Vec::new();
+            Spare::give(std::mem::take(&mut self.bytes));
         }
     }
 
@@ -192,6 +233,21 @@ mod tests {
         outbox.advance(40_003);
         assert_eq!(outbox.pending(), b"");
         assert_eq!(outbox.bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn buffers_are_used_again_but_not_all_are_kept() {
+        let mut outboxes: Vec<_> = (0..10).map(|_| Outbox::default()).collect();
+        for outbox in &mut outboxes {
+            outbox.append().extend_from_slice(&[7; 50_000]);
+        }
+        for outbox in &mut outboxes {
+            outbox.advance(50_000);
+        }
+        let (count, bytes) = SPARE.with_borrow(|spare| (spare.buffers.len(), spare.bytes));
+        assert!(bytes <= Spare::MOST && count < 10, "{count} of {bytes}");
+        assert!(outboxes[0].append().capacity() >= 50_000);
+        assert!(SPARE.with_borrow(|spare| spare.buffers.len()) == count - 1);
     }
 
     #[test]
