@@ -372,7 +372,7 @@ impl Engine {
                 lifetime: None,
             };
             Box::new(Will {
-                message: Message::keep(&passing, now, &self.account),
+                message: Message::store(&passing, now, &self.account),
                 delay: self
                     .limits
                     .will_delay(will.properties.will_delay_interval().unwrap_or(0)),

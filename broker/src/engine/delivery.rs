@@ -151,7 +151,7 @@ impl Engine {
             self.sweep(now);
         }
         if !self.retained_is_full(passing) {
-            let message = Message::keep(passing, now, &self.account);
+            let message = Message::store(passing, now, &self.account);
             if let Some(at) = message.expires_at() {
                 // Soon enough, and seldom.
                 let at = at.max(now + SWEEP_INTERVAL);

@@ -1,11 +1,9 @@
 //! The Application Message as it is kept: once, however many queues refer to it.
 
 use std::cell::Cell;
-use std::ops::Deref;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use memmap2::MmapMut;
 use mqtt::{Properties, QoS};
 
 /// Bytes held for clients by one engine, counted as they come and go: messages, queues, sessions, subscriptions.
@@ -100,56 +98,11 @@ pub(crate) struct Passing<'a> {
     pub(crate) lifetime: Option<Duration>,
 }
 
-/// Where a message lies.
-#[derive(Debug)]
-enum Bytes {
-    Heap(Box<[u8]>),
-    /// Pages of its own go back to the system with it; of the heap they might not, for something small that lies above.
-    Pages(MmapMut),
-}
-
-impl Bytes {
-    /// Of so many bytes pages are worth a system call.
-    const PAGES_FROM: usize = 32 * 1024;
-
-    fn join(parts: [&[u8]; 3], is_lasting: bool) -> Bytes {
-        let len = parts.iter().map(|part| part.len()).sum();
-        if is_lasting
-            && len >= Self::PAGES_FROM
-            && let Ok(mut pages) = MmapMut::map_anon(len)
-        {
-            let mut rest = &mut *pages;
-            for part in parts {
-                let (place, behind) = rest.split_at_mut(part.len());
-                place.copy_from_slice(part);
-                rest = behind;
-            }
-            return Bytes::Pages(pages);
-        }
-        let mut bytes = Vec::with_capacity(len);
-        for part in parts {
-            bytes.extend_from_slice(part);
-        }
-        Bytes::Heap(bytes.into_boxed_slice())
-    }
-}
-
-impl Deref for Bytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Bytes::Heap(bytes) => bytes,
-            Bytes::Pages(pages) => pages,
-        }
-    }
-}
-
 /// A stored Application Message.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// Topic, properties and payload in one piece.
-    bytes: Bytes,
+    /// Topic, properties and payload in one allocation.
+    bytes: Box<[u8]>,
     topic_len: u32,
     properties_len: u32,
     expires_at: Option<Instant>,
@@ -172,25 +125,14 @@ impl Message {
     /// What one stored message costs beside its bytes: this struct, the counts of its `Rc`, the allocators' own.
     const OVERHEAD: usize = size_of::<Message>() + 4 * size_of::<usize>();
 
-    /// Copies a passing message into the store, for as long as somebody waits for it.
+    /// Copies a passing message into the store.
     pub(crate) fn store(passing: &Passing<'_>, now: Instant, account: &Account) -> Rc<Message> {
-        Self::copy(passing, now, account, false)
-    }
-
-    /// Copies a message that is there to stay: a Retained Message, or a Will Message.
-    pub(crate) fn keep(passing: &Passing<'_>, now: Instant, account: &Account) -> Rc<Message> {
-        Self::copy(passing, now, account, true)
-    }
-
-    fn copy(
-        passing: &Passing<'_>,
-        now: Instant,
-        account: &Account,
-        is_lasting: bool,
-    ) -> Rc<Message> {
         let properties = passing.properties.bytes();
-        let parts = [passing.topic.as_bytes(), properties, passing.payload];
-        let bytes = Bytes::join(parts, is_lasting);
+        let mut bytes =
+            Vec::with_capacity(passing.topic.len() + properties.len() + passing.payload.len());
+        bytes.extend_from_slice(passing.topic.as_bytes());
+        bytes.extend_from_slice(properties);
+        bytes.extend_from_slice(passing.payload);
         let cost = bytes.len() + Message::OVERHEAD;
         let mut charge = account.open();
         charge.add(cost);
@@ -201,7 +143,7 @@ impl Message {
         Rc::new(Message {
             topic_len: passing.topic.len() as u32,
             properties_len: properties.len() as u32,
-            bytes,
+            bytes: bytes.into_boxed_slice(),
             expires_at: passing
                 .lifetime
                 .and_then(|lifetime| now.checked_add(lifetime)),
@@ -303,29 +245,6 @@ mod tests {
         assert_eq!(account.bytes(), 0);
         assert_eq!((account.messages(), account.payload_bytes()), (0, 0));
         assert!(account.most_bytes() > 4);
-    }
-
-    #[test]
-    fn one_that_stays_is_the_same_wherever_it_lies() {
-        let (account, now) = (Account::default(), Instant::now());
-        for len in [0, 10, Bytes::PAGES_FROM, 100_000] {
-            let payload = vec![7; len];
-            let passing = Passing {
-                payload: &payload,
-                ..passing("a/b")
-            };
-            for message in [Message::keep, Message::store].map(|act| act(&passing, now, &account)) {
-                assert_eq!((message.topic(), message.payload()), ("a/b", &*payload));
-                assert_eq!(message.cost(), Message::cost_of(&passing));
-            }
-        }
-        let large = passing("a/b");
-        let large = Passing {
-            payload: &[0; 40_000],
-            ..large
-        };
-        let kept = Message::keep(&large, now, &account);
-        assert!(matches!(kept.bytes, Bytes::Pages(_)));
     }
 
     #[test]
