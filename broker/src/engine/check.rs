@@ -1,7 +1,6 @@
 //! What must hold of the engine between any two calls, computed anew from what it holds: the simulation asks for it.
 
 use std::collections::BTreeSet;
-use std::rc::Rc;
 
 use super::Engine;
 use super::connection::{ConnectionKey, Identity, Phase};
@@ -12,14 +11,14 @@ use super::session::SessionKey;
 /// Stored messages that were met, each once, however many refer to it.
 #[derive(Default)]
 pub(crate) struct Messages {
-    met: BTreeSet<*const Message>,
+    met: BTreeSet<usize>,
     bytes: usize,
     payload_bytes: usize,
 }
 
 impl Messages {
-    pub(crate) fn meet(&mut self, message: &Rc<Message>) {
-        if self.met.insert(Rc::as_ptr(message)) {
+    pub(crate) fn meet(&mut self, message: &Message) {
+        if self.met.insert(message.address()) {
             self.bytes += message.cost();
             self.payload_bytes += message.payload().len();
         }

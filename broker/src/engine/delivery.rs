@@ -1,6 +1,5 @@
 //! From a published message to the outboxes and queues of those who subscribed.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mqtt::{Ack, AckType, PacketIdentifier, Properties, QoS, ReasonCode};
@@ -11,7 +10,7 @@ use super::deadlines::Due;
 use super::frame::{self, Frames, Header, Own};
 use super::message::{Message, Passing};
 use super::outbox::Outbox;
-use super::queue::{Delivery, Extra, Queued};
+use super::queue::{Delivery, Envelope, Queued};
 use super::replay::{self, Turn};
 use super::session::SessionKey;
 use super::subscriptions::{Match, Share, Subscriber};
@@ -262,7 +261,7 @@ impl Engine {
         now: Instant,
         target: &Target,
         passing: &Passing<'_>,
-        stored: &mut Option<Rc<Message>>,
+        stored: &mut Option<Message>,
         frames: Option<&mut Frames>,
         identifiers: &[u32],
     ) -> bool {
@@ -270,11 +269,14 @@ impl Engine {
         let qos = passing.qos.min(target.qos); // [MQTT-3.8.4-8]
         let retain = passing.retain && target.retain_as_published; // [MQTT-3.3.1-12], [MQTT-3.3.1-13]
         let account = &self.account;
-        let mut delivery = || Delivery {
-            message: Rc::clone(stored.get_or_insert_with(|| Message::store(passing, now, account))),
-            qos,
-            retain,
-            extra: Extra::new(identifiers, target.share),
+        let mut delivery = || {
+            let message = stored.get_or_insert_with(|| Message::store(passing, now, account));
+            let envelope = Envelope {
+                message: message.clone(),
+                qos,
+                retain,
+            };
+            Delivery::new(envelope, identifiers, target.share)
         };
         let Some(key) = session.connection else {
             // What was retained goes on in its replay, but for what has come in its place: that must not be missed.

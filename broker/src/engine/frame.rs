@@ -1,6 +1,5 @@
 //! PUBLISH packets to clients: encoded once per class of receiver, then copied.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use mqtt::{
@@ -154,7 +153,7 @@ impl Frames {
         passing: &Passing<'_>,
         header: Header,
         max_len: u32,
-        body: Option<Rc<Message>>,
+        body: Option<Message>,
     ) -> bool {
         let class = usize::from(version == Version::V5) << 2
             | usize::from(header.qos > QoS::AtMostOnce) << 1
@@ -200,7 +199,7 @@ fn append(
     header: Header,
     own: Own<'_>,
     max_len: u32,
-    body: Option<&Rc<Message>>,
+    body: Option<&Message>,
 ) -> bool {
     let out = outbox.append();
     let start = out.len();
@@ -210,7 +209,7 @@ fn append(
         return false;
     }
     if let Some(body) = body {
-        outbox.append_body(Rc::clone(body));
+        outbox.append_body(body.clone());
     }
     true
 }
@@ -224,7 +223,7 @@ pub(crate) fn send(
     passing: &Passing<'_>,
     header: Header,
     own: Own<'_>,
-    body: Option<&Rc<Message>>,
+    body: Option<&Message>,
 ) -> bool {
     let (version, max_len) = (connection.version, connection.max_packet_size);
     let body = body.filter(|_| passing.payload.len() >= Outbox::SHARED_FROM);

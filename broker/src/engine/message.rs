@@ -1,10 +1,13 @@
 //! The Application Message as it is kept: once, however many queues refer to it.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mqtt::{Properties, QoS};
+use triomphe::ThinArc;
+
+use super::outbox::Outbox;
 
 /// Bytes held for clients by one engine, counted as they come and go: messages, queues, sessions, subscriptions.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,8 @@ struct Held {
     most_bytes: Cell<usize>,
     messages: Cell<usize>,
     payload_bytes: Cell<usize>,
+    /// Where the parts of a message are put together.
+    scratch: RefCell<Vec<u8>>,
 }
 
 impl Account {
@@ -37,6 +42,16 @@ impl Account {
     /// Bytes of their payloads.
     pub(crate) fn payload_bytes(&self) -> usize {
         self.0.payload_bytes.get()
+    }
+
+    /// Counts a message of this cost that was stored.
+    fn note_message(&self, cost: usize, payload: usize) {
+        let held = &self.0;
+        held.bytes.set(held.bytes.get() + cost);
+        held.most_bytes
+            .set(held.most_bytes.get().max(held.bytes.get()));
+        held.messages.set(held.messages.get() + 1);
+        held.payload_bytes.set(held.payload_bytes.get() + payload);
     }
 
     /// An owner's part of it, empty at first.
@@ -98,122 +113,181 @@ pub(crate) struct Passing<'a> {
     pub(crate) lifetime: Option<Duration>,
 }
 
-/// A stored Application Message.
+/// A stored Application Message: one allocation, and a pointer for each who refers to it. What follows its head is the topic,
+/// the properties and, unless it is large, the payload.
+#[derive(Clone, Debug)]
+pub(crate) struct Message(ThinArc<Head, u8>);
+
 #[derive(Debug)]
-pub(crate) struct Message {
-    /// Topic, properties and payload in one allocation.
-    bytes: Box<[u8]>,
-    topic_len: u32,
+struct Head {
+    /// Gets the bytes back when the last reference goes.
+    account: Account,
+    rare: Option<Box<Rare>>,
+    payload_len: u32,
     properties_len: u32,
-    expires_at: Option<Instant>,
+    topic_len: u16,
     qos: QoS,
     retain: bool,
-    /// Returns the bytes when the last reference goes.
-    charge: Charge,
 }
 
-impl Drop for Message {
+/// What few messages have.
+#[derive(Debug, Default)]
+struct Rare {
+    expires_at: Option<Instant>,
+    /// A large one is copied once, and not first to where small messages are put together.
+    payload: Option<Box<[u8]>>,
+}
+
+impl Head {
+    fn cost(&self) -> usize {
+        let rare = self.rare.as_ref().map_or(0, |_| Message::OVERHEAD_OF_RARE);
+        let [topic, properties] = [self.topic_len as usize, self.properties_len as usize];
+        Message::OVERHEAD + rare + topic + properties + self.payload_len as usize
+    }
+}
+
+impl Drop for Head {
     fn drop(&mut self) {
-        let held = &self.charge.account.0;
+        let held = &self.account.0;
+        held.bytes.set(held.bytes.get() - self.cost());
         held.messages.set(held.messages.get() - 1);
-        held.payload_bytes
-            .set(held.payload_bytes.get() - self.payload().len());
+        let payload_bytes = held.payload_bytes.get() - self.payload_len as usize;
+        held.payload_bytes.set(payload_bytes);
     }
 }
 
 impl Message {
-    /// What one stored message costs beside its bytes: this struct, the counts of its `Rc`, the allocators' own.
-    const OVERHEAD: usize = size_of::<Message>() + 4 * size_of::<usize>();
+    /// What one stored message costs beside its bytes: the head, the count of references, the length, the allocator's own.
+    const OVERHEAD: usize = size_of::<Head>() + 3 * size_of::<usize>();
+    /// What the little that few messages have costs them.
+    const OVERHEAD_OF_RARE: usize = size_of::<Rare>() + size_of::<usize>();
+
+    /// Payloads from this length on lie apart.
+    const LARGE_FROM: usize = Outbox::SHARED_FROM;
 
     /// Copies a passing message into the store.
-    pub(crate) fn store(passing: &Passing<'_>, now: Instant, account: &Account) -> Rc<Message> {
+    pub(crate) fn store(passing: &Passing<'_>, now: Instant, account: &Account) -> Message {
         let properties = passing.properties.bytes();
-        let mut bytes =
-            Vec::with_capacity(passing.topic.len() + properties.len() + passing.payload.len());
-        bytes.extend_from_slice(passing.topic.as_bytes());
-        bytes.extend_from_slice(properties);
-        bytes.extend_from_slice(passing.payload);
-        let cost = bytes.len() + Message::OVERHEAD;
-        let mut charge = account.open();
-        charge.add(cost);
-        let held = &account.0;
-        held.messages.set(held.messages.get() + 1);
-        held.payload_bytes
-            .set(held.payload_bytes.get() + passing.payload.len());
-        Rc::new(Message {
-            topic_len: passing.topic.len() as u32,
+        let expires_at = passing
+            .lifetime
+            .and_then(|lifetime| now.checked_add(lifetime));
+        let is_large = passing.payload.len() >= Self::LARGE_FROM;
+        let payload = is_large.then(|| passing.payload.into());
+        let inline = match payload {
+            Some(_) => &[],
+            None => passing.payload,
+        };
+        let is_rare = expires_at.is_some() || payload.is_some();
+        let head = Head {
+            account: account.clone(),
+            rare: is_rare.then(|| {
+                Box::new(Rare {
+                    expires_at,
+                    payload,
+                })
+            }),
+            // No packet has more bytes than a u32 tells, no topic more than a u16.
+            payload_len: passing.payload.len() as u32,
             properties_len: properties.len() as u32,
-            bytes: bytes.into_boxed_slice(),
-            expires_at: passing
-                .lifetime
-                .and_then(|lifetime| now.checked_add(lifetime)),
+            topic_len: passing.topic.len() as u16,
             qos: passing.qos,
             retain: passing.retain,
-            charge,
-        })
+        };
+        account.note_message(head.cost(), passing.payload.len());
+        let scratch = &mut *account.0.scratch.borrow_mut();
+        scratch.clear();
+        for part in [passing.topic.as_bytes(), properties, inline] {
+            scratch.extend_from_slice(part);
+        }
+        let message = Message(ThinArc::from_header_and_slice(head, scratch));
+        scratch.shrink_to(Self::LARGE_FROM);
+        message
     }
 
     /// What storing a passing message will cost, in bytes.
     pub(crate) fn cost_of(passing: &Passing<'_>) -> usize {
+        let is_rare = passing.lifetime.is_some() || passing.payload.len() >= Self::LARGE_FROM;
         passing.topic.len()
             + passing.properties.bytes().len()
             + passing.payload.len()
             + Message::OVERHEAD
+            + if is_rare { Self::OVERHEAD_OF_RARE } else { 0 }
+    }
+
+    fn head(&self) -> &Head {
+        &self.0.header.header
+    }
+
+    fn rare(&self) -> Option<&Rare> {
+        self.head().rare.as_deref()
     }
 
     /// The payload alone.
     pub(crate) fn payload(&self) -> &[u8] {
-        &self.bytes[(self.topic_len + self.properties_len) as usize..]
+        let head = self.head();
+        match self.rare().and_then(|rare| rare.payload.as_ref()) {
+            Some(payload) => payload,
+            None => &self.0.slice[head.topic_len as usize + head.properties_len as usize..],
+        }
     }
 
     /// The Topic Name.
     pub(crate) fn topic(&self) -> &str {
-        std::str::from_utf8(&self.bytes[..self.topic_len as usize])
+        std::str::from_utf8(&self.0.slice[..self.head().topic_len as usize])
             .expect("a stored topic was a str when it was stored")
     }
 
     /// The publisher's QoS.
     pub(crate) fn qos(&self) -> QoS {
-        self.qos
+        self.head().qos
     }
 
     /// The RETAIN flag as received.
     pub(crate) fn retain(&self) -> bool {
-        self.retain
+        self.head().retain
     }
 
     /// Memory held by this message, in bytes.
     pub(crate) fn cost(&self) -> usize {
-        self.bytes.len() + Message::OVERHEAD
+        self.head().cost()
     }
 
     /// A part of the account that this message is charged to.
     pub(crate) fn open_charge(&self) -> Charge {
-        self.charge.account.open()
+        self.head().account.open()
     }
 
     /// When its Message Expiry Interval ends.
     pub(crate) fn expires_at(&self) -> Option<Instant> {
-        self.expires_at
+        self.rare()?.expires_at
     }
 
     /// Whether its Message Expiry Interval has passed [MQTT-3.3.2-5].
     pub(crate) fn expired(&self, now: Instant) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
+        self.expires_at().is_some_and(|at| at <= now)
     }
 
     /// The message on its way again, with what is left of its lifetime [MQTT-3.3.2-6].
     pub(crate) fn passing(&self, now: Instant) -> Passing<'_> {
-        let topic_end = self.topic_len as usize;
-        let payload_start = topic_end + self.properties_len as usize;
+        let head = self.head();
+        let topic_end = head.topic_len as usize;
+        let properties_end = topic_end + head.properties_len as usize;
         Passing {
             topic: self.topic(),
-            payload: &self.bytes[payload_start..],
-            properties: Properties::from_valid(&self.bytes[topic_end..payload_start]),
-            qos: self.qos,
-            retain: self.retain,
-            lifetime: self.expires_at.map(|at| at.saturating_duration_since(now)),
+            payload: self.payload(),
+            properties: Properties::from_valid(&self.0.slice[topic_end..properties_end]),
+            qos: head.qos,
+            retain: head.retain,
+            lifetime: self
+                .expires_at()
+                .map(|at| at.saturating_duration_since(now)),
         }
+    }
+
+    /// Where it lies, which tells it from others that are equal.
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> usize {
+        ThinArc::as_ptr(&self.0) as usize
     }
 }
 
@@ -236,7 +310,7 @@ mod tests {
     fn bytes_are_accounted_until_the_last_reference_goes() {
         let (account, now) = (Account::default(), Instant::now());
         let message = Message::store(&passing("a/b"), now, &account);
-        let again = Rc::clone(&message);
+        let again = message.clone();
         assert_eq!(account.bytes(), message.cost());
         drop(message);
         assert_eq!(account.bytes(), again.cost());
@@ -245,6 +319,24 @@ mod tests {
         assert_eq!(account.bytes(), 0);
         assert_eq!((account.messages(), account.payload_bytes()), (0, 0));
         assert!(account.most_bytes() > 4);
+    }
+
+    #[test]
+    fn a_large_message_lies_apart_and_is_the_same() {
+        let (account, now) = (Account::default(), Instant::now());
+        for len in [0, 10, Message::LARGE_FROM - 1, Message::LARGE_FROM, 100_000] {
+            let payload = vec![7; len];
+            let passing = Passing {
+                payload: &payload,
+                ..passing("a/b")
+            };
+            let message = Message::store(&passing, now, &account);
+            assert_eq!((message.topic(), message.payload()), ("a/b", &*payload));
+            assert_eq!(message.cost(), Message::cost_of(&passing));
+            let apart = message.rare().and_then(|rare| rare.payload.as_ref());
+            assert_eq!(apart.is_some(), len >= Message::LARGE_FROM);
+        }
+        assert_eq!(account.bytes(), 0);
     }
 
     #[test]

@@ -5,7 +5,6 @@ mod check;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use super::limits::Limits;
 use super::message::Message;
@@ -25,7 +24,7 @@ pub(crate) struct Outbox {
 #[derive(Debug, Default)]
 struct Bodies {
     /// Each with its place: before this byte of the outbox.
-    waiting: VecDeque<(usize, Rc<Message>)>,
+    waiting: VecDeque<(usize, Message)>,
     /// How much of the first is written.
     written: usize,
     /// Bytes of all.
@@ -132,7 +131,7 @@ impl Outbox {
     }
 
     /// Appends the payload of a message without copying it.
-    pub(crate) fn append_body(&mut self, message: Rc<Message>) {
+    pub(crate) fn append_body(&mut self, message: Message) {
         let bodies = self.bodies.get_or_insert_default();
         bodies.bytes += message.payload().len();
         bodies.waiting.push_back((self.bytes.len(), message));

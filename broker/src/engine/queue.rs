@@ -3,64 +3,17 @@
 
 #[cfg(test)]
 mod check;
+mod delivery;
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 
 use mqtt::QoS;
 use settings::Drops;
 
-use super::message::{Charge, Message};
+use super::message::Charge;
 use super::replay::Replay;
-use super::subscriptions::Share;
 
-/// One message for one Session.
-#[derive(Clone, Debug)]
-pub(crate) struct Delivery {
-    pub(crate) message: Rc<Message>,
-    /// The lower of published and granted [MQTT-3.8.4-8].
-    pub(crate) qos: QoS,
-    /// The RETAIN flag to send.
-    pub(crate) retain: bool,
-    pub(crate) extra: Option<Box<Extra>>,
-}
-
-/// What few deliveries have.
-#[derive(Clone, Debug)]
-pub(crate) struct Extra {
-    /// Subscription Identifiers [MQTT-3.3.4-3].
-    identifiers: Box<[u32]>,
-    /// The Shared Subscription that this Session was chosen from.
-    share: Option<Share>,
-}
-
-impl Extra {
-    /// For a delivery that has any of it.
-    pub(crate) fn new(identifiers: &[u32], share: Option<Share>) -> Option<Box<Extra>> {
-        (!identifiers.is_empty() || share.is_some()).then(|| {
-            Box::new(Extra {
-                identifiers: identifiers.into(),
-                share,
-            })
-        })
-    }
-}
-
-impl Delivery {
-    pub(crate) fn identifiers(&self) -> &[u32] {
-        self.extra.as_ref().map_or(&[], |extra| &extra.identifiers)
-    }
-
-    pub(crate) fn share(&self) -> Option<&Share> {
-        self.extra.as_ref()?.share.as_ref()
-    }
-
-    /// Memory that it takes in a queue, in bytes, the message apart.
-    fn cost(&self) -> usize {
-        let extra = |extra: &Extra| size_of::<Extra>() + size_of_val(&*extra.identifiers);
-        size_of::<Delivery>() + self.extra.as_deref().map_or(0, extra)
-    }
-}
+pub(crate) use delivery::{Delivery, Envelope};
 
 /// What happened to a message that was put in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +80,8 @@ impl Waiting {
 impl Queue {
     /// For so many more messages there is room at least when a queue grows.
     const ROOM: usize = 4;
+    /// And for one more for each so many that wait.
+    const ROOM_FOR: usize = 8;
 
     /// Whether nothing waits, be it a message or a replay.
     #[inline]
@@ -353,8 +308,8 @@ impl Queue {
         waiting.bytes += message.cost() as u64;
         let deliveries = &mut waiting.deliveries;
         if deliveries.len() == deliveries.capacity() {
-            // By a half and not to the double: there are many queues.
-            deliveries.reserve_exact((deliveries.len() / 2).max(Self::ROOM));
+            // By a little and not to the double: there are many queues, and what is moved is small beside its message.
+            deliveries.reserve_exact((deliveries.len() / Self::ROOM_FOR).max(Self::ROOM));
         }
         deliveries.push_back(delivery);
     }
@@ -386,26 +341,32 @@ mod tests {
 
     use mqtt::Properties;
 
-    use super::super::message::{Account, Passing};
+    use super::super::message::{Account, Message, Passing};
     use super::*;
 
     fn delivery(payload: &[u8]) -> Delivery {
+        of(QoS::AtLeastOnce, payload)
+    }
+
+    fn of(qos: QoS, payload: &[u8]) -> Delivery {
+        charged_to(&Account::default(), qos, payload)
+    }
+
+    fn charged_to(account: &Account, qos: QoS, payload: &[u8]) -> Delivery {
         let passing = Passing {
             topic: "t",
             payload,
             properties: Properties::EMPTY,
-            qos: QoS::AtLeastOnce,
+            qos,
             retain: false,
             lifetime: None,
         };
-        let message = Message::store(&passing, Instant::now(), &Account::default());
-        let qos = QoS::AtLeastOnce;
-        Delivery {
-            message,
+        let envelope = Envelope {
+            message: Message::store(&passing, Instant::now(), account),
             qos,
             retain: false,
-            extra: None,
-        }
+        };
+        Delivery::new(envelope, &[], None)
     }
 
     #[test]
@@ -414,7 +375,7 @@ mod tests {
         let mut queue = Queue::default();
         for count in 1..=1000 {
             queue.push(delivery(b"x"));
-            let most = count + (count / 2).max(Queue::ROOM);
+            let most = count + (count / Queue::ROOM_FOR).max(Queue::ROOM);
             assert!((count..=most).contains(&capacity(&queue)), "{count}");
         }
         for count in (1..1000).rev() {
@@ -465,10 +426,6 @@ mod tests {
 
     #[test]
     fn qos_0_goes_before_what_was_acknowledged() {
-        let of = |qos, payload| Delivery {
-            qos,
-            ..delivery(payload)
-        };
         let mut queue = Queue::default();
         queue.enqueue(of(QoS::AtLeastOnce, b"alarm"), Some(2), None, Drops::Oldest);
         queue.enqueue(of(QoS::AtMostOnce, b"old"), Some(2), None, Drops::Oldest);
@@ -486,25 +443,9 @@ mod tests {
     #[test]
     fn what_is_taken_out_is_charged_no_more_and_never_twice() {
         let account = Account::default();
-        let of = |topic, qos| Delivery {
-            message: Message::store(
-                &Passing {
-                    topic,
-                    payload: b"x",
-                    properties: Properties::EMPTY,
-                    qos,
-                    retain: false,
-                    lifetime: None,
-                },
-                Instant::now(),
-                &account,
-            ),
-            qos,
-            ..delivery(b"")
-        };
         let mut queue = Queue::default();
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
-            queue.enqueue(of("t", qos), None, None, Drops::Oldest);
+            queue.enqueue(charged_to(&account, qos, b"x"), None, None, Drops::Oldest);
         }
         let most = account.most_bytes();
         assert!(queue.take(|one| one.qos == QoS::ExactlyOnce).is_empty());
@@ -518,10 +459,6 @@ mod tests {
     fn a_replay_stays_where_it_stands() {
         let account = Account::default();
         let replay = || Replay::new(1, "t".into(), QoS::AtLeastOnce, 0, 0);
-        let of = |qos, payload| Delivery {
-            qos,
-            ..delivery(payload)
-        };
         let ahead = |queue: &Queue| queue.replays().map(|one| one.ahead).collect::<Vec<_>>();
         let mut queue = Queue::default();
         queue.push_replay(replay(), account.open());

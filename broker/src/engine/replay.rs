@@ -9,7 +9,6 @@
 pub(super) mod check;
 
 use std::collections::{HashSet, VecDeque};
-use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{QoS, TopicFilter};
@@ -18,7 +17,7 @@ use thin_vec::ThinVec;
 use super::Engine;
 use super::edges::NodeKey;
 use super::message::Message;
-use super::queue::{Delivery, Extra, Queue};
+use super::queue::{Delivery, Envelope, Queue};
 use super::retained::{Cursor, Found, Retained};
 use super::session::SessionKey;
 use super::sys;
@@ -47,7 +46,7 @@ pub(crate) struct Replay {
     last: u64,
     filter: Box<str>,
     /// The broker's own values, the first one last. They come before all others.
-    told: ThinVec<Rc<Message>>,
+    told: ThinVec<Message>,
 }
 
 impl Replay {
@@ -87,7 +86,7 @@ impl Replay {
     }
 
     #[cfg(test)]
-    pub(crate) fn told(&self) -> &[Rc<Message>] {
+    pub(crate) fn told(&self) -> &[Message] {
         &self.told
     }
 
@@ -156,17 +155,18 @@ impl Engine {
                         if !may_go(qos) {
                             break;
                         }
-                        let message = Rc::clone(message);
+                        let message = message.clone();
                         replay.pass();
                         queue.set_replays_turn(false);
                         *steps = steps.saturating_sub(STEPS_A_MESSAGE);
                         let count = usize::from(identifiers != [0]);
-                        return Turn::Retained(Delivery {
+                        let envelope = Envelope {
                             message,
                             qos,
                             retain: true, // [MQTT-3.3.1-8] of 3.1.1
-                            extra: Extra::new(&identifiers[..count], None),
-                        });
+                        };
+                        let identifiers = &identifiers[..count];
+                        return Turn::Retained(Delivery::new(envelope, identifiers, None));
                     }
                     Found::Nothing => {
                         is_tired = true;

@@ -5,7 +5,6 @@ mod check;
 mod cursor;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 use std::time::Instant;
 
 use slab::Slab;
@@ -31,7 +30,7 @@ struct Node {
     /// Which of all messages ever stored its message is.
     number: u64,
     level: Level,
-    message: Option<Rc<Message>>,
+    message: Option<Message>,
 }
 
 /// Retained Messages by topic.
@@ -97,7 +96,7 @@ impl Retained {
     }
 
     /// Stores or replaces the message of its topic [MQTT-3.3.1-5].
-    pub(crate) fn insert(&mut self, message: Rc<Message>) {
+    pub(crate) fn insert(&mut self, message: Message) {
         let mut key = ROOT;
         for level in message.topic().split('/') {
             key = match self.child(key, level) {
@@ -151,7 +150,7 @@ impl Retained {
             .nodes
             .iter()
             .filter_map(|(_, node)| node.message.as_ref());
-        self.next_expiry = messages.filter_map(|message| message.expires_at()).min();
+        self.next_expiry = messages.filter_map(Message::expires_at).min();
         self.next_expiry
     }
 
@@ -239,7 +238,7 @@ mod tests {
     use super::super::message::Passing;
     use super::*;
 
-    fn message(topic: &str) -> Rc<Message> {
+    fn message(topic: &str) -> Message {
         let passing = Passing {
             topic,
             payload: b"x",

@@ -4,7 +4,6 @@
 mod check;
 
 use std::net::IpAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use thin_vec::ThinVec;
@@ -22,7 +21,7 @@ pub(crate) type SessionKey = u32;
 /// A Will Message and when to publish it.
 #[derive(Debug)]
 pub(crate) struct Will {
-    pub(crate) message: Rc<Message>,
+    pub(crate) message: Message,
     pub(crate) delay: Duration,
     /// Its Message Expiry Interval, which begins when it is published.
     pub(crate) lifetime: Option<Duration>,

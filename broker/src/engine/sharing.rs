@@ -1,6 +1,5 @@
 //! Shared Subscriptions: which member gets a message, and who gets what a member that has gone leaves behind.
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::QoS;
@@ -88,9 +87,9 @@ impl Engine {
                 0 => &[],
                 ref identifier => std::slice::from_ref(identifier),
             };
-            let message = Rc::clone(&delivery.message);
+            let message = delivery.message.clone();
             let passing = message.passing(now);
-            let mut stored = Some(delivery.message);
+            let mut stored = Some(message.clone());
             self.deliver(now, &target, &passing, &mut stored, None, identifiers);
         }
     }

@@ -6,7 +6,6 @@
 //! store; and what is told while a Session is away it does not get later, unlike other messages.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{Properties, QoS, TopicFilter, TopicName};
@@ -295,7 +294,7 @@ impl Engine {
     }
 
     /// Values for a new Subscription, like the Retained Messages of others, the first one last.
-    pub(super) fn told(&self, now: Instant, filter: TopicFilter<'_>) -> ThinVec<Rc<Message>> {
+    pub(super) fn told(&self, now: Instant, filter: TopicFilter<'_>) -> ThinVec<Message> {
         if !listens(filter) {
             return ThinVec::new();
         }

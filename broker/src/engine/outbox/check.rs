@@ -1,7 +1,5 @@
 //! What must hold of an outbox.
 
-use std::rc::Rc;
-
 use super::super::check::Messages;
 use super::Outbox;
 use crate::engine::message::Message;
@@ -28,7 +26,7 @@ impl Outbox {
         assert!(self.answers <= self.bytes.len(), "outbox: answers");
     }
 
-    fn bodies(&self) -> impl Iterator<Item = &(usize, Rc<Message>)> {
+    fn bodies(&self) -> impl Iterator<Item = &(usize, Message)> {
         self.bodies.iter().flat_map(|bodies| &bodies.waiting)
     }
 

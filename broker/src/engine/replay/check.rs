@@ -1,7 +1,5 @@
 //! What a replay has still to send, for those who check it.
 
-use std::rc::Rc;
-
 use mqtt::QoS;
 
 use super::{Found, Replay, Retained};
@@ -11,7 +9,7 @@ use crate::engine::message::Message;
 #[derive(Debug)]
 pub(crate) struct Pending {
     pub(crate) filter: Box<str>,
-    pub(crate) message: Rc<Message>,
+    pub(crate) message: Message,
     pub(crate) qos: QoS,
     pub(crate) granted: QoS,
     pub(crate) identifier: u32,
@@ -21,9 +19,9 @@ impl Replay {
     /// All that is still to be sent, as far as nothing changes.
     pub(crate) fn rest(&self, retained: &Retained) -> Vec<Pending> {
         let (mut cursor, mut rest) = (self.cursor.clone(), Vec::new());
-        let pending = |message: &Rc<Message>| Pending {
+        let pending = |message: &Message| Pending {
             filter: self.filter.clone(),
-            message: Rc::clone(message),
+            message: message.clone(),
             qos: message.qos().min(self.qos),
             granted: self.qos,
             identifier: self.identifier,

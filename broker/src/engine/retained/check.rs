@@ -1,7 +1,6 @@
 //! What must hold of the retained store.
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use super::{Cursor, Found, NODE_COST, NONE, ROOT, Retained, level_cost};
 use crate::engine::check::Messages;
@@ -69,12 +68,12 @@ impl Retained {
     }
 
     /// All messages that the filter matches, parents first.
-    pub(crate) fn matching(&self, filter: &str) -> Vec<Rc<Message>> {
+    pub(crate) fn matching(&self, filter: &str) -> Vec<Message> {
         let (mut cursor, mut found) = (Cursor::default(), Vec::new());
         while let Found::Message(message) =
             self.search(filter, &mut cursor, u64::MAX, &mut { usize::MAX })
         {
-            found.push(Rc::clone(message));
+            found.push(message.clone());
             cursor.pass();
         }
         found

@@ -5,8 +5,6 @@
 //! to the end of its parent's children: what lay before the cursor never comes to lie behind it, so none is missed and none
 //! is found twice. What was stored later than a given message is passed over.
 
-use std::rc::Rc;
-
 use super::super::edges::{NodeKey, ROOT};
 use super::super::message::Message;
 use super::{NONE, Retained};
@@ -29,7 +27,7 @@ pub(crate) struct Cursor {
 #[derive(Debug)]
 pub(crate) enum Found<'a> {
     /// A message that matches; it is found again until the cursor passes it.
-    Message(&'a Rc<Message>),
+    Message(&'a Message),
     /// Nothing yet, and the steps are used up.
     Nothing,
     /// There is none any more: the search is over.
@@ -181,7 +179,7 @@ mod tests {
     use super::super::super::message::{Account, Passing};
     use super::*;
 
-    fn message(topic: &str, payload: &str) -> Rc<Message> {
+    fn message(topic: &str, payload: &str) -> Message {
         let passing = Passing {
             topic,
             payload: payload.as_bytes(),
@@ -205,7 +203,7 @@ mod tests {
     fn filters_find_topics_parents_first() {
         let store = store(&["a/b/c", "a/b", "a", "$SYS/x", "a/d", "/a", "b", "a/b/c/d"]);
         let matching = |filter| {
-            let topic = |message: Rc<Message>| message.topic().to_owned();
+            let topic = |message: Message| message.topic().to_owned();
             store
                 .matching(filter)
                 .into_iter()

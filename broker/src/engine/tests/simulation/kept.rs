@@ -148,7 +148,7 @@ impl Ledger {
                 });
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
                 found.perhaps = false;
-                found.stored = Some(Rc::as_ptr(&delivery.message));
+                found.stored = Some(delivery.message.address());
                 kept.push(found);
             }
             let session = &self.sessions[&epoch];
@@ -195,7 +195,7 @@ impl Ledger {
                 found.granted = one.granted;
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
                 found.perhaps = false;
-                found.stored = Some(Rc::as_ptr(&one.message));
+                found.stored = Some(one.message.address());
                 kept.push(found);
             }
             for one in replayed {
@@ -430,7 +430,7 @@ fn seen_pending(pending: &Pending) -> Seen<'_> {
         identifiers: Some(identifier.into_iter().collect()),
         origin: Origin::Own,
         described: None,
-        stored: Some(Rc::as_ptr(&pending.message)),
+        stored: Some(pending.message.address()),
     }
 }
 
@@ -445,6 +445,6 @@ fn seen<'a>(delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
         identifiers: Some(identifiers),
         origin: Origin::of(Some(delivery), engine),
         described: None,
-        stored: Some(Rc::as_ptr(&delivery.message)),
+        stored: Some(delivery.message.address()),
     }
 }

@@ -9,7 +9,6 @@ use mqtt::{
 };
 
 use super::super::super::Engine;
-use super::super::super::message::Message;
 use super::super::super::queue::Delivery;
 use super::message;
 
@@ -99,7 +98,7 @@ pub(super) struct Owed {
     /// When it came to be owed; what came at the same time has no order, except of one publisher.
     pub(super) tick: u64,
     /// The engine's own message, once it was seen in a queue: of two that look alike it tells which is which.
-    pub(super) stored: Option<*const Message>,
+    pub(super) stored: Option<usize>,
     /// It may come, but need not.
     pub(super) perhaps: bool,
     /// A later one has left before it.
@@ -140,7 +139,7 @@ pub(super) struct Seen<'a> {
     pub(super) origin: Origin,
     pub(super) described: Option<Description>,
     /// The engine's own message, if that is known.
-    pub(super) stored: Option<*const Message>,
+    pub(super) stored: Option<usize>,
 }
 
 /// What else a client of 5.0 is told of a message.

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use mqtt::{AckType, Packet, PacketIdentifier, Publish, QoS, TopicName, Version};
 
-use super::super::super::message::Message;
 use super::super::super::window::{Awaiting, InFlight};
 use super::super::super::{ConnectionKey, Engine};
 use super::answer::Answer;
@@ -243,11 +242,11 @@ impl Ledger {
         engine: &Engine,
         epoch: u32,
         identifier: Option<PacketIdentifier>,
-    ) -> Option<*const Message> {
+    ) -> Option<usize> {
         let sent = self.in_flight(engine, epoch, identifier)?;
         sent.delivery
             .as_ref()
-            .map(|delivery| Rc::as_ptr(&delivery.message))
+            .map(|delivery| delivery.message.address())
     }
 
     fn in_flight<'a>(
