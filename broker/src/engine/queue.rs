@@ -82,6 +82,8 @@ impl Queue {
     const ROOM: usize = 4;
     /// And for one more for each so many that wait.
     const ROOM_FOR: usize = 8;
+    /// Bytes of messages that are too many for a client that is there, whatever may wait for one that is away.
+    const LONG: u64 = 2 << 20;
 
     /// Whether nothing waits, be it a message or a replay.
     #[inline]
@@ -136,13 +138,14 @@ impl Queue {
         }
     }
 
-    /// Whether it has reached this part (1/`part`) of one of its limits.
+    /// Whether it has reached this part (1/`part`) of one of its limits, or where it has none of [`Queue::LONG`].
     pub(crate) fn has_reached(
         &self,
         part: u32,
         max_messages: Option<u32>,
         max_bytes: Option<u64>,
     ) -> bool {
+        let max_bytes = max_bytes.or(max_messages.is_none().then_some(Self::LONG));
         max_messages.is_some_and(|max| self.len() > (max / part) as usize)
             || max_bytes.is_some_and(|max| self.bytes() > max / u64::from(part))
     }

@@ -244,3 +244,22 @@ fn key_of(house: &House, client: ConnectionKey) -> usize {
     let session = house.engine.connections[client as usize].session;
     session.expect("it is connected") as usize
 }
+
+#[test]
+fn without_limits_a_queue_still_makes_publishers_wait() {
+    let mut limits = limits();
+    (limits.max_queued_messages, limits.max_queued_bytes) = (None, None);
+    let mut house = House::with(limits, Authentication::None);
+    let publisher = house.client("p", &V3());
+    let subscriber = house.client("s", &V3());
+    house.subscribe(subscriber, &[("t", options(Q0))], &[]);
+    let mut sent = 0;
+    while !house.engine.is_held(publisher) {
+        house.publish(publisher, "t", &[b'x'; 1000], Q0, 0);
+        sent += 1;
+        assert!(sent < 2000, "nobody waits");
+    }
+    assert!(sent > 1000, "{sent}");
+    assert_eq!(house.read(subscriber).lines().count(), sent);
+    assert_eq!(house.engine.take_resumed(), [publisher]);
+}
