@@ -79,7 +79,7 @@ impl Waiting {
 
 impl Queue {
     /// For so many more messages there is room at least when a queue grows.
-    const ROOM: usize = 4;
+    const ROOM: usize = 12;
     /// And for one more for each so many that wait.
     const ROOM_FOR: usize = 8;
     /// Bytes of messages that are too many for a client that is there, whatever may wait for one that is away.
@@ -332,7 +332,7 @@ impl Queue {
         let (len, capacity) = (waiting.deliveries.len(), waiting.deliveries.capacity());
         if len == 0 && waiting.replays.is_empty() {
             self.0 = None;
-        } else if capacity > 16 * Self::ROOM && len < capacity / 4 {
+        } else if capacity > 4 * Self::ROOM && len < capacity / 4 {
             waiting.deliveries.shrink_to(capacity / 2);
         }
     }
@@ -384,7 +384,7 @@ mod tests {
         for count in (1..1000).rev() {
             assert!(queue.pop().is_some());
             assert!(
-                capacity(&queue) <= (4 * count + 3).max(16 * Queue::ROOM),
+                capacity(&queue) <= (4 * count + 3).max(4 * Queue::ROOM),
                 "{count}"
             );
         }
