@@ -48,7 +48,9 @@ const fn case(name: &'static str, shape: Shape, qos: QoS, batch: u64) -> Case {
 /// Deliveries of the shorter and of the longer run.
 const SHORT: u64 = 2000;
 const LONG: u64 = 12_000;
-const VALGRIND: &str = "valgrind --tool=callgrind --callgrind-out-file=/dev/null";
+/// The broker starts itself anew to set its allocator, and is followed.
+const VALGRIND: &str =
+    "valgrind --trace-children=yes --tool=callgrind --callgrind-out-file=/dev/null";
 /// Valgrind is slow.
 const PATIENCE: Duration = Duration::from_secs(60);
 
