@@ -114,7 +114,14 @@ impl World {
                             super::name(&packet)
                         )
                     });
-                    if is_ended && self.ledger.is_poor() && sets_alias(&packet) {
+                    let is_refused = is_ended
+                        && self.ledger.is_poor()
+                        && sets_alias(&packet)
+                        && self.has_said(key, |packet| match packet {
+                            Packet::Disconnect(it) => it.reason == ReasonCode::QuotaExceeded,
+                            _ => false,
+                        });
+                    if is_refused {
                         // No memory for its Topic Alias.
                         self.ledger.messages.0 += 1;
                         self.ledger
@@ -206,14 +213,20 @@ impl World {
             return publish.packet_identifier.is_some()
                 && self.engine.verdict(key) != Verdict::Keep;
         }
+        self.has_said(key, |packet| match packet {
+            Packet::PubAck(ack) | Packet::PubRec(ack) => ack.reason == ReasonCode::QuotaExceeded,
+            _ => false,
+        })
+    }
+
+    /// Whether the engine has sent such a packet to a client of 5.0 in this step.
+    fn has_said(&self, key: ConnectionKey, is_such: impl Fn(&Packet<'_>) -> bool) -> bool {
         let outbox = &self.engine.connections[key as usize].outbox;
-        let bytes = outbox.unwritten(connection.observed);
+        let bytes = outbox.unwritten(self.ledger.connections[&key].observed);
         let mut at = 0;
         while let Ok(Some((packet, len))) = mqtt::decode(&bytes[at..], Version::V5, u32::MAX) {
             at += len;
-            if let Packet::PubAck(ack) | Packet::PubRec(ack) = packet
-                && ack.reason == ReasonCode::QuotaExceeded
-            {
+            if is_such(&packet) {
                 return true;
             }
         }
