@@ -122,7 +122,10 @@ impl Ledger {
                     || !is_absent
                     || (delivery.message.retain() && theirs.queue.has_replays());
                 assert!(may_wait, "{seen:?} is kept for who is away");
-                let found = match align(now, &owed[place..], &fits) {
+                // What has come to the queue again is behind what came before it.
+                let last = kept.last().map_or(0, |one| one.tick);
+                let fits_here = |owed: &Owed| fits(owed) && owed.tick >= last;
+                let found = match align(now, &owed[place..], &fits_here) {
                     Some(index) => {
                         place += index + 1;
                         owed[place - 1].take()
@@ -132,7 +135,6 @@ impl Ledger {
                 let found = found.or_else(|| self.choose(epoch, &seen));
                 // What came at the same time has no order.
                 let found = found.or_else(|| {
-                    let last = kept.last().map_or(0, |one| one.tick);
                     let rest = owed.iter_mut().filter(|one| one.as_ref().is_some_and(fits));
                     let found = rest
                         .min_by_key(|one| one.as_ref().map(|one| (one.tick < last, one.perhaps)));
