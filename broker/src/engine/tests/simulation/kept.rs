@@ -12,7 +12,7 @@ use super::super::super::replay::check::Pending;
 use super::super::super::window::Awaiting;
 use super::ledger::Ledger;
 use super::message;
-use super::record::{Origin, Owed, Seen};
+use super::record::{Description, Origin, Owed, Seen};
 use super::state::{Choice, Stage, Taker};
 
 impl Ledger {
@@ -116,7 +116,7 @@ impl Ledger {
             let mut kept: Vec<Owed> = Vec::with_capacity(owed.len());
             let mut place = 0;
             for delivery in theirs.queue.iter() {
-                let seen = seen(delivery, engine);
+                let seen = seen(now, delivery, engine);
                 let fits = |owed: &Owed| owed.is(&seen);
                 let may_wait = delivery.qos > QoS::AtMostOnce
                     || !is_absent
@@ -177,7 +177,7 @@ impl Ledger {
                 session.name
             );
             for one in pending {
-                let seen = seen_pending(&one);
+                let seen = seen_pending(now, &one);
                 let alike = || {
                     replayed
                         .iter()
@@ -255,13 +255,7 @@ impl Ledger {
     pub(super) fn choose(&mut self, epoch: u32, seen: &Seen<'_>) -> Option<Owed> {
         let mut visited = vec![false; self.choices.len()];
         let is_sure = seen.origin != Origin::Unknown;
-        settle(
-            &mut self.choices,
-            epoch,
-            &|owed| owed.is(seen),
-            is_sure,
-            &mut visited,
-        )
+        settle(&mut self.choices, epoch, seen, is_sure, &mut visited)
     }
 
     /// Each message of a Shared Subscription has found its one member. Counts those that were dropped.
@@ -281,7 +275,7 @@ impl Ledger {
             let other = choices.iter().position(|other| {
                 let is_it = |taker: &Taker| {
                     let mut members = choice.members.iter();
-                    members.any(|(epoch, owed)| *epoch == taker.epoch && owed.is_like(&taker.owed))
+                    members.any(|(epoch, owed)| *epoch == taker.epoch && owed.is(&taker.seen))
                 };
                 let taker = other.taker.as_ref().filter(|taker| !taker.is_sure);
                 taker.is_some_and(is_it) && (other.may_fail || self.may_drop(now, other))
@@ -376,27 +370,27 @@ impl Ledger {
 fn settle(
     choices: &mut [Choice],
     epoch: u32,
-    fits: &dyn Fn(&Owed) -> bool,
+    seen: &Seen<'_>,
     is_sure: bool,
     visited: &mut [bool],
 ) -> Option<Owed> {
     for index in 0..choices.len() {
         let mut members = choices[index].members.iter();
-        let member = members.find(|(member, owed)| *member == epoch && fits(owed));
+        let member = members.find(|(member, owed)| *member == epoch && owed.is(seen));
         let Some((_, owed)) = member.filter(|_| !std::mem::replace(&mut visited[index], true))
         else {
             continue;
         };
         let owed = owed.clone();
-        if let Some(taker) = choices[index].taker.clone() {
-            let same = |owed: &Owed| owed.is_like(&taker.owed);
-            if taker.is_sure || settle(choices, taker.epoch, &same, false, visited).is_none() {
-                continue;
-            }
+        if let Some(taker) = choices[index].taker.clone()
+            && (taker.is_sure
+                || settle(choices, taker.epoch, &taker.seen, false, visited).is_none())
+        {
+            continue;
         }
         choices[index].taker = Some(Taker {
             epoch,
-            owed: owed.clone(),
+            seen: seen.keep(),
             is_sure,
         });
         return Some(owed);
@@ -422,31 +416,31 @@ fn align(now: Instant, owed: &[Option<Owed>], fits: &dyn Fn(&Owed) -> bool) -> O
     found
 }
 
-fn seen_pending(pending: &Pending) -> Seen<'_> {
+fn seen_pending(now: Instant, pending: &Pending) -> Seen<'_> {
     let identifier = Some(pending.identifier).filter(|&identifier| identifier > 0);
     Seen {
-        topic: pending.message.topic(),
-        payload: pending.message.payload(),
+        topic: pending.message.topic().into(),
+        payload: pending.message.payload().into(),
         qos: pending.qos,
         retain: true,
         identifiers: Some(identifier.into_iter().collect()),
         origin: Origin::Own,
-        described: None,
+        described: Some(Description::of(&pending.message, now)),
         stored: Some(pending.message.address()),
     }
 }
 
-fn seen<'a>(delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
+fn seen<'a>(now: Instant, delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
     let mut identifiers = delivery.identifiers().to_vec();
     identifiers.sort_unstable();
     Seen {
-        topic: delivery.message.topic(),
-        payload: delivery.message.payload(),
+        topic: delivery.message.topic().into(),
+        payload: delivery.message.payload().into(),
         qos: delivery.qos,
         retain: delivery.retain,
         identifiers: Some(identifiers),
         origin: Origin::of(Some(delivery), engine),
-        described: None,
+        described: Some(Description::of(&delivery.message, now)),
         stored: Some(delivery.message.address()),
     }
 }

@@ -1,5 +1,6 @@
 //! An Application Message that the broker has accepted, and what a Session is owed because of it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use mqtt::{
 };
 
 use super::super::super::Engine;
+use super::super::super::message::Message;
 use super::super::super::queue::Delivery;
 use super::message;
 
@@ -32,16 +34,9 @@ impl Record {
         self.expires_at.is_some_and(|at| at <= now)
     }
 
-    /// Whether its first PUBLISH may leave now: a message that lives no time may leave in the moment it comes.
-    fn may_leave(&self, now: Instant) -> bool {
-        !self.expired(now) || (self.at == now && self.expires_at == Some(now))
-    }
-
     /// Seconds that are left, rounded up [MQTT-3.3.2-6].
     pub(super) fn seconds_left(&self, now: Instant) -> Option<u32> {
-        let left = self.expires_at?.saturating_duration_since(now);
-        let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-        Some(u32::try_from(seconds).unwrap())
+        seconds_left(self.expires_at, now)
     }
 
     /// What to call it in a report.
@@ -106,7 +101,7 @@ pub(super) struct Owed {
 }
 
 /// Which subscription a message comes from.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     Unknown,
     /// No Shared Subscription.
@@ -128,9 +123,10 @@ impl Origin {
 }
 
 /// A PUBLISH that left the broker, or a delivery that waits in it.
+#[derive(Clone)]
 pub(super) struct Seen<'a> {
-    pub(super) topic: &'a str,
-    pub(super) payload: &'a [u8],
+    pub(super) topic: Cow<'a, str>,
+    pub(super) payload: Cow<'a, [u8]>,
     pub(super) qos: QoS,
     pub(super) retain: bool,
     /// In order of value; unknown where the client can't be told.
@@ -142,8 +138,22 @@ pub(super) struct Seen<'a> {
     pub(super) stored: Option<usize>,
 }
 
-/// What else a client of 5.0 is told of a message.
-#[derive(Debug)]
+impl Seen<'_> {
+    /// The same, kept beyond the packet that it was seen in.
+    pub(super) fn keep(&self) -> Seen<'static> {
+        Seen {
+            topic: Cow::Owned(self.topic.clone().into_owned()),
+            payload: Cow::Owned(self.payload.clone().into_owned()),
+            identifiers: self.identifiers.clone(),
+            origin: self.origin.clone(),
+            described: self.described.clone(),
+            ..*self
+        }
+    }
+}
+
+/// What else there is to tell of a message; a client of 5.0 is told.
+#[derive(Clone, Debug)]
 pub(super) struct Description {
     pub(super) at: Instant,
     /// Message Expiry Interval.
@@ -152,10 +162,22 @@ pub(super) struct Description {
     pub(super) properties: Vec<u8>,
 }
 
+impl Description {
+    /// What the engine keeps of a message.
+    pub(super) fn of(message: &Message, now: Instant) -> Self {
+        let passing = message.passing(now);
+        Description {
+            at: now,
+            lifetime: seconds_left(message.expires_at(), now),
+            properties: passed_on(passing.properties),
+        }
+    }
+}
+
 impl fmt::Debug for Seen<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Seen")
-            .field("message", &message::number(self.payload))
+            .field("message", &message::number(&self.payload))
             .field("topic", &self.topic)
             .field("qos", &self.qos)
             .field("retain", &self.retain)
@@ -202,19 +224,11 @@ impl Owed {
         self.identifiers.sort_unstable();
     }
 
-    /// Whether a client can't tell one from the other.
-    pub(super) fn is_like(&self, other: &Owed) -> bool {
-        self.record == other.record
-            && self.qos == other.qos
-            && self.retain == other.retain
-            && self.identifiers == other.identifiers
-    }
-
     /// Whether it is the same message, be it under other terms.
     pub(super) fn is_message(&self, seen: &Seen<'_>) -> bool {
         self.record.payload.len() == seen.payload.len()
             && *self.record.topic == *seen.topic
-            && self.record.payload == seen.payload
+            && self.record.payload == *seen.payload
     }
 
     /// Whether the broker must not send it: its time is over, or the client takes no packet so large.
@@ -222,9 +236,11 @@ impl Owed {
         self.record.expired(now) || self.len(now, version) > max_packet as usize
     }
 
-    /// Whether it may be sent for the first time.
+    /// Whether it may be sent for the first time: a message that lives no time may leave in the moment it comes.
     pub(super) fn may_leave(&self, now: Instant) -> bool {
-        self.record.may_leave(now)
+        let record = &self.record;
+        let comes_now = record.at == now && record.expires_at == Some(now);
+        !record.expired(now) || comes_now
     }
 
     /// The length of its PUBLISH without a Topic Alias.
@@ -253,6 +269,13 @@ impl Owed {
         };
         publish.encoded_len(version)
     }
+}
+
+/// Seconds until then, rounded up.
+fn seconds_left(expires_at: Option<Instant>, now: Instant) -> Option<u32> {
+    let left = expires_at?.saturating_duration_since(now);
+    let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+    Some(u32::try_from(seconds).unwrap())
 }
 
 /// When a message of this lifetime dies.

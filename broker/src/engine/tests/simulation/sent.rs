@@ -1,10 +1,12 @@
 //! What the engine has sent in a step: each packet is one that the ledger expects.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 use std::time::Instant;
 
 use mqtt::{AckType, Packet, PacketIdentifier, Publish, QoS, TopicName, Version};
 
+use super::super::super::message::Message;
 use super::super::super::window::{Awaiting, InFlight};
 use super::super::super::{ConnectionKey, Engine};
 use super::answer::Answer;
@@ -158,19 +160,23 @@ impl Ledger {
         };
         let mut identifiers: Vec<_> = publish.properties.subscription_identifiers().collect();
         identifiers.sort_unstable();
+        let stored = self.stored(engine, epoch, publish.packet_identifier);
         let seen = Seen {
-            topic: &topic,
-            payload: publish.payload,
+            topic: Cow::Borrowed(&topic),
+            payload: publish.payload.into(),
             qos: publish.qos,
             retain: publish.retain,
             identifiers: (version == Version::V5).then_some(identifiers),
             origin: self.origin(engine, epoch, publish.packet_identifier),
-            stored: self.stored(engine, epoch, publish.packet_identifier),
-            described: (version == Version::V5).then(|| Description {
-                at: now,
-                lifetime: publish.properties.message_expiry_interval(),
-                properties: passed_on(publish.properties),
-            }),
+            stored: stored.map(Message::address),
+            described: match version {
+                Version::V5 => Some(Description {
+                    at: now,
+                    lifetime: publish.properties.message_expiry_interval(),
+                    properties: passed_on(publish.properties),
+                }),
+                _ => stored.map(|message| Description::of(message, now)),
+            },
         };
         if publish.dup {
             let identifier = publish.packet_identifier.expect("DUP has an identifier");
@@ -237,16 +243,14 @@ impl Ledger {
     }
 
     /// The engine's message behind the PUBLISH with this identifier, if it is kept.
-    fn stored(
+    fn stored<'a>(
         &self,
-        engine: &Engine,
+        engine: &'a Engine,
         epoch: u32,
         identifier: Option<PacketIdentifier>,
-    ) -> Option<usize> {
+    ) -> Option<&'a Message> {
         let sent = self.in_flight(engine, epoch, identifier)?;
-        sent.delivery
-            .as_ref()
-            .map(|delivery| delivery.message.address())
+        sent.delivery.as_ref().map(|delivery| &delivery.message)
     }
 
     fn in_flight<'a>(

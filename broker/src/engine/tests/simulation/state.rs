@@ -8,7 +8,7 @@ use mqtt::{PacketIdentifier, QoS, SubscriptionOptions, TopicFilter, Version};
 
 use super::super::super::ConnectionKey;
 use super::answer::Answer;
-use super::record::{Owed, Record};
+use super::record::{Owed, Record, Seen};
 
 /// How far a Network Connection has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,7 +165,8 @@ impl Session {
 #[derive(Clone, Debug)]
 pub(super) struct Taker {
     pub(super) epoch: u32,
-    pub(super) owed: Owed,
+    /// What it has got.
+    pub(super) seen: Seen<'static>,
     /// It was not another choice that gave it the same message.
     pub(super) is_sure: bool,
 }
