@@ -106,6 +106,9 @@ impl Ledger {
                     .iter()
                     .all(|owed| !owed.perhaps && !owed.overtaken);
             if same && !thorough && !choosers.contains(&epoch) {
+                for owed in &mut self.session(epoch).owed {
+                    owed.has_waited = true;
+                }
                 continue;
             }
             let is_absent = session.connection.is_none();
@@ -150,6 +153,7 @@ impl Ledger {
                 });
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
                 found.perhaps = false;
+                found.has_waited = true;
                 found.stored = Some(delivery.message.address());
                 kept.push(found);
             }
@@ -197,6 +201,7 @@ impl Ledger {
                 found.granted = one.granted;
                 assert!(!found.overtaken, "{} was overtaken", found.record.name());
                 found.perhaps = false;
+                found.has_waited = true;
                 found.stored = Some(one.message.address());
                 kept.push(found);
             }
@@ -430,7 +435,8 @@ fn seen_pending(now: Instant, pending: &Pending) -> Seen<'_> {
     }
 }
 
-fn seen<'a>(now: Instant, delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
+/// What waits in a queue.
+pub(super) fn seen<'a>(now: Instant, delivery: &'a Delivery, engine: &Engine) -> Seen<'a> {
     let mut identifiers = delivery.identifiers().to_vec();
     identifiers.sort_unstable();
     Seen {

@@ -98,6 +98,8 @@ pub(super) struct Owed {
     pub(super) perhaps: bool,
     /// A later one has left before it.
     pub(super) overtaken: bool,
+    /// It was in a queue at the end of a step.
+    pub(super) has_waited: bool,
 }
 
 /// Which subscription a message comes from.
@@ -236,11 +238,12 @@ impl Owed {
         self.record.expired(now) || self.len(now, version) > max_packet as usize
     }
 
-    /// Whether it may be sent for the first time: a message that lives no time may leave in the moment it comes.
+    /// Whether it may be sent for the first time: a message that lives no time may leave in the moment it comes, unless it
+    /// has waited.
     pub(super) fn may_leave(&self, now: Instant) -> bool {
         let record = &self.record;
         let comes_now = record.at == now && record.expires_at == Some(now);
-        !record.expired(now) || comes_now
+        !record.expired(now) || (comes_now && !self.has_waited)
     }
 
     /// The length of its PUBLISH without a Topic Alias.

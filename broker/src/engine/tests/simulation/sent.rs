@@ -10,6 +10,7 @@ use super::super::super::message::Message;
 use super::super::super::window::{Awaiting, InFlight};
 use super::super::super::{ConnectionKey, Engine};
 use super::answer::Answer;
+use super::kept;
 use super::ledger::Ledger;
 use super::message;
 use super::record::{Description, Origin, Owed, Seen, passed_on};
@@ -188,7 +189,7 @@ impl Ledger {
                 flight.owed
             );
         } else {
-            let owed = self.leave(now, epoch, (version, max_packet), &seen);
+            let owed = self.leave(now, engine, epoch, (version, max_packet), &seen);
             assert!(owed.may_leave(now), "{} has expired", owed.record.name());
             let session = self.session(epoch);
             if let Some(number) = message::number(publish.payload) {
@@ -269,19 +270,33 @@ impl Ledger {
     fn leave(
         &mut self,
         now: Instant,
+        engine: &Engine,
         epoch: u32,
         (version, max_packet): (Version, u32),
         seen: &Seen<'_>,
     ) -> Owed {
         let session = self.session(epoch);
+        let owed = &session.owed;
+        let mut alike: Vec<_> = (0..owed.len()).filter(|&one| owed[one].is(seen)).collect();
+        if alike.len() > 1
+            && let Some(theirs) = engine.find_session(&session.name)
+        {
+            // What waits still has not left.
+            for delivery in engine.sessions[theirs as usize].queue.iter() {
+                let waiting = kept::seen(now, delivery, engine);
+                let is_it = |one: &Owed| one.replay.is_none() && one.is(&waiting);
+                let place = alike.iter().rposition(|&one| is_it(&owed[one]));
+                if let Some(place) = place.filter(|_| alike.len() > 1) {
+                    alike.remove(place);
+                }
+            }
+        }
         // Of several that are alike one that must and may come.
-        let alike = session
-            .owed
-            .iter()
-            .enumerate()
-            .filter(|(_, owed)| owed.is(seen));
-        let index = alike.min_by_key(|(_, owed)| (owed.perhaps, !owed.may_leave(now)));
-        let Some(index) = index.map(|(index, _)| index) else {
+        let index = alike.into_iter().min_by_key(|&index| {
+            let one = &owed[index];
+            (one.perhaps, one.record.expired(now), !one.may_leave(now))
+        });
+        let Some(index) = index else {
             return self.choose(epoch, seen).unwrap_or_else(|| {
                 let session = self.session(epoch);
                 let owed = session.owed.iter().find(|owed| owed.is_message(seen));

@@ -76,6 +76,7 @@ impl Subscription {
             stored: None,
             perhaps: false,
             overtaken: false,
+            has_waited: false,
         }
     }
 }

@@ -500,6 +500,7 @@ impl Ledger {
                 stored: None,
                 perhaps,
                 overtaken: false,
+                has_waited: false,
             })
             .collect();
         self.session(epoch).owed.extend(new);
