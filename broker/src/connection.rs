@@ -8,7 +8,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 
 use crate::broker::Broker;
-use crate::engine::{ConnectionKey, Engine, Verdict};
+use crate::engine::{ConnectionKey, Engine, Spare, Verdict};
 use crate::link::Link;
 use crate::upgrade::{self, Beginning};
 use crate::websocket::{End, WebSocket};
@@ -69,7 +69,7 @@ impl Connection {
         let used = engine.receive(now, key, &self.partial);
         self.partial.drain(..used);
         if self.partial.is_empty() {
-            self.partial = Vec::new();
+            Spare::give(std::mem::take(&mut self.partial));
         }
     }
 
@@ -88,9 +88,12 @@ impl Connection {
     /// Keeps what the engine has no use for yet, and nothing else.
     fn keep(&mut self, rest: &[u8]) {
         if rest.is_empty() {
-            self.partial = Vec::new();
+            Spare::give(std::mem::take(&mut self.partial));
         } else {
             self.partial.clear();
+            if rest.len() >= LARGE_FROM && self.partial.capacity() == 0 {
+                self.partial = Spare::take();
+            }
             self.partial.extend_from_slice(rest);
         }
     }

@@ -47,6 +47,7 @@ use slab::Slab;
 pub(crate) use access::Access;
 pub(crate) use connection::ConnectionKey;
 pub(crate) use limits::Limits;
+pub(crate) use outbox::Spare;
 pub(crate) use stats::Stats;
 
 use connection::{Connection, Identity, Phase};

@@ -31,10 +31,10 @@ struct Bodies {
     bytes: usize,
 }
 
-/// Buffers between two uses. An outbox has one while something is in it: whoever is idle holds none, and a message costs no
-/// allocation.
+/// Buffers between two uses. An outbox has one while something is in it, and so has a large packet that is not yet whole:
+/// whoever is idle holds none, and a message costs no allocation.
 #[derive(Debug, Default)]
-struct Spare {
+pub(crate) struct Spare {
     buffers: Vec<Vec<u8>>,
     /// Their capacity together.
     bytes: usize,
@@ -50,7 +50,8 @@ impl Spare {
     /// And how many are kept, for each may hold a page that else were empty.
     const MOST_BUFFERS: usize = 64;
 
-    fn take() -> Vec<u8> {
+    /// One that is empty, and has a capacity if there is one to be had.
+    pub(crate) fn take() -> Vec<u8> {
         SPARE.with_borrow_mut(|spare| {
             let buffer = spare.buffers.pop().unwrap_or_default();
             spare.bytes -= buffer.capacity();
@@ -58,10 +59,12 @@ impl Spare {
         })
     }
 
-    fn give(mut buffer: Vec<u8>) {
+    /// Keeps one, whatever is in it, for the next who needs one.
+    pub(crate) fn give(mut buffer: Vec<u8>) {
         buffer.clear();
         SPARE.with_borrow_mut(|spare| {
-            if spare.bytes + buffer.capacity() <= Self::MOST
+            if buffer.capacity() > 0
+                && spare.bytes + buffer.capacity() <= Self::MOST
                 && spare.buffers.len() < Self::MOST_BUFFERS
             {
                 spare.bytes += buffer.capacity();
@@ -79,7 +82,10 @@ impl Outbox {
 
     /// What is to be written next, in one piece; there may be more behind it.
     pub(crate) fn pending(&self) -> &[u8] {
-        self.pieces().next().unwrap_or_default()
+        match self.bodies {
+            None => &self.bytes[self.written..],
+            Some(_) => self.pieces().next().unwrap_or_default(),
+        }
     }
 
     /// Whether there is more behind what is [`Outbox::pending`].
