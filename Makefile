@@ -38,7 +38,7 @@ help:
 	@echo 'make test                    everything that is tested, the linters included'
 	@echo 'make package PLATFORM=v3     target/packages/mqtt_broker.v3.tgz for upload; also: $(filter-out v3,$(ROUTERS)) host'
 	@echo 'make packages                the packages of all routers'
-	@echo 'make bench                   the broker beside Mosquitto: speed, memory, what is lost; some fifteen minutes'
+	@echo 'make bench                   the broker beside Mosquitto: speed, memory, what is lost; some ten minutes'
 	@echo '                             (SCENARIO=pairs,queue, ROUNDS=$(ROUNDS), AGAINST=COMMAND choose)'
 	@echo 'make fuzz                    the parsers of packets, topics, settings and forms, a minute each (needs cargo-fuzz;'
 	@echo '                             TARGET=packet, SECONDS=$(SECONDS) choose one and its time)'
