@@ -1,6 +1,10 @@
 """What a peak has taken goes back to the system once it is over, although some of what came with it stays, and an idle
 broker does not have to do anything for it."""
 
+import os
+import shutil
+import signal
+import socket
 from pathlib import Path
 
 import pytest
@@ -58,6 +62,37 @@ def test_after_many_retained_messages(program, count, size):
             publisher.rest()
             assert broker.observe()["retained"] == 1
             gives_back(broker, before, peak)
+
+
+@pytest.fixture
+def unlinked(program, tmp_path):
+    """Starts the program when no name of it is left."""
+    shutil.copy(program, tmp_path / "program")
+    start = tmp_path / "start"
+    start.write_text(f'#!/bin/sh\nexec 9<"{tmp_path}/program"\nrm "{tmp_path}/program"\nexec /proc/self/fd/9 "$@"\n')
+    start.chmod(0o755)
+    return start
+
+
+def test_one_that_cannot_start_itself_anew_serves_alike(unlinked):
+    """No client ends it by going away while large payloads are on their way to it."""
+    # Nobody waits for the reader.
+    with Broker(unlinked, MAX_QUEUED_BYTES=0) as broker:
+        assert b"MIMALLOC_PURGE_DELAY" not in environment(broker.process.pid)
+        reader = Client(broker.port, MQTT_3_1_1, "reader").connect()
+        reader.subscribe("large", qos=0)
+        with Client(broker.port, MQTT_3_1_1, "publisher") as publisher:
+            publisher.connect()
+            for _ in range(20):
+                publisher.send_publish("large", bytes(1_000_000))
+            publisher.rest()
+            os.kill(broker.process.pid, signal.SIGSTOP)
+            # The end of what it says, and then that it takes no more: unread bytes are lost.
+            reader.socket.shutdown(socket.SHUT_WR)
+            reader.socket.close()
+            os.kill(broker.process.pid, signal.SIGCONT)
+            publisher.rest()
+        until(lambda: broker.observe()["clients"] == 0, "both are gone")
 
 
 def environment(pid):

@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::{env, io};
 
+use async_signal::{Signal, Signals};
 use mimalloc::MiMalloc;
 
 #[global_allocator]
@@ -32,5 +33,9 @@ pub(crate) fn set() -> io::Result<()> {
     if let Some(name) = words.next() {
         program.arg0(name);
     }
-    Err(program.args(words).envs(SETTINGS).exec())
+    let failed = program.args(words).envs(SETTINGS).exec();
+    // On the way there SIGPIPE was given the effect that programs begin with: a client that goes away while a large payload
+    // is written would end the broker. Once caught it has none, even when nobody listens any more.
+    drop(Signals::new([Signal::Pipe])?);
+    Err(failed)
 }
