@@ -214,7 +214,10 @@ impl Engine {
 
     /// Ends the replays of a Session for which `is_over` is true.
     pub(super) fn end_replays(&mut self, key: SessionKey, is_over: impl Fn(&Replay) -> bool) {
-        let ended = self.sessions[key as usize].queue.take_replays(is_over);
+        let queue = &mut self.sessions[key as usize].queue;
+        // Each is looked at, whether there is one to end or not.
+        self.steps += queue.replays().count();
+        let ended = queue.take_replays(is_over);
         forget(&mut self.retained, ended);
     }
 

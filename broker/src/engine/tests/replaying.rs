@@ -118,6 +118,20 @@ fn a_search_that_finds_little_takes_its_turns() {
     assert_eq!(house.engine.deadline(), None);
 }
 
+/// Each SUBSCRIBE looks for those that it begins anew.
+#[test]
+fn many_replays_that_wait_do_not_make_one_turn_long() {
+    let (mut house, _, reader) = begun(&["a", "b"]);
+    let names: Vec<_> = (0..500).map(|number| format!("x/{number}")).collect();
+    let filters: Vec<_> = names.iter().map(|name| (&**name, options(Q1))).collect();
+    house.subscribe(reader, &filters, &[]);
+    // Topic Filter `x/0` with QoS 1, a thousand times.
+    let packets = b"\x82\x09\x00\x01\x00\x00\x03x/0\x01".repeat(1000);
+    let used = house.engine.receive(house.now, reader, &packets);
+    assert!(house.engine.is_tired());
+    assert!((1..packets.len() / 2).contains(&used), "{used}");
+}
+
 #[test]
 fn what_was_replaced_or_removed_meanwhile_comes_once_and_new() {
     let (mut house, publisher, reader) = begun(&["a", "b", "c", "d"]);
