@@ -205,7 +205,7 @@ fn append(
     let start = out.len();
     let len = encode(out, version, passing, header, own, body.is_none());
     if len == 0 || len > max_len as usize {
-        out.truncate(start);
+        outbox.take_back(start);
         return false;
     }
     if let Some(body) = body {

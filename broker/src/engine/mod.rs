@@ -469,7 +469,7 @@ impl Engine {
         let encoded = packet.encode(connection.version, out);
         let len = out.len() - start;
         if encoded.is_err() || len > connection.max_packet_size as usize {
-            out.truncate(start);
+            connection.outbox.take_back(start);
             return Err(End::silent(
                 "its Maximum Packet Size is too small for the answer",
             ));

@@ -136,6 +136,12 @@ impl Outbox {
         &mut self.bytes
     }
 
+    /// Takes back what was appended from this byte on.
+    pub(crate) fn take_back(&mut self, start: usize) {
+        self.bytes.truncate(start);
+        self.tidy();
+    }
+
     /// Appends the payload of a message without copying it.
     pub(crate) fn append_body(&mut self, message: Message) {
         let bodies = self.bodies.get_or_insert_default();
@@ -173,6 +179,11 @@ impl Outbox {
         }
         self.written += left;
         debug_assert!(self.written <= self.bytes.len());
+        self.tidy();
+    }
+
+    /// Gives the buffer back if nothing is left in it.
+    fn tidy(&mut self) {
         if self.written == self.bytes.len() && self.bodies.is_none() {
             self.written = 0;
             self.answers = 0;

@@ -23,6 +23,8 @@ impl Outbox {
         assert_eq!(counted, bytes, "outbox: bytes of bodies");
         let is_bare = self.bodies().next().is_none();
         assert_eq!(is_bare, self.bodies.is_none(), "outbox: memory for nothing");
+        let holds_nothing = self.len() == 0 && self.bytes.capacity() > 0;
+        assert!(!holds_nothing, "outbox: a buffer for nothing");
         assert!(self.answers <= self.bytes.len(), "outbox: answers");
     }
 

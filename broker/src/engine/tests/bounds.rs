@@ -102,6 +102,20 @@ fn topics_have_a_longest_and_a_deepest() {
 }
 
 #[test]
+fn a_message_that_is_too_large_for_its_client_leaves_no_buffer_behind() {
+    let mut house = House::new();
+    let small = Terms {
+        properties: vec![Property::MaximumPacketSize(100)],
+        ..V5()
+    };
+    let (reader, writer) = (house.client("r", &small), house.client("w", &V5()));
+    house.subscribe(reader, &[("t", options(Q0))], &[]);
+    house.publish(writer, "t", &[b'x'; 10_000], Q0, 0);
+    assert_eq!(house.engine.stats().dropped.too_large, 1);
+    house.engine.check();
+}
+
+#[test]
 fn wills_are_not_delayed_for_longer_than_allowed() {
     let mut house = with(|limits| limits.max_will_delay = Some(10));
     let reader = house.client("r", &V5());
