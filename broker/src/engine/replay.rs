@@ -3,7 +3,8 @@
 //! A replay is a search that goes on where it stood. It sends what was retained when the Subscription was made: what was
 //! stored later came to the client as a message of that Subscription, so nothing comes twice, and nothing that is out of date
 //! comes at all. Replays and the messages that came after them take turns; only what would overtake an older message of its
-//! own topic waits. Whoever could take more when a slice is over goes on with the next turn of the loop, others before it.
+//! own topic waits, and in the queue what is behind it. Whoever could take more when a slice is over goes on with the
+//! next turn of the loop, others before it.
 
 #[cfg(test)]
 pub(super) mod check;
