@@ -201,6 +201,14 @@ fn append(
     max_len: u32,
     body: Option<&Message>,
 ) -> bool {
+    let properties = match version {
+        Version::V5 => passing.properties.bytes().len(),
+        _ => 0,
+    };
+    if passing.payload.len() + properties > max_len as usize {
+        // However much that is, nothing of it is copied.
+        return false;
+    }
     let out = outbox.append();
     let start = out.len();
     let len = encode(out, version, passing, header, own, body.is_none());
