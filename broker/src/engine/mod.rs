@@ -55,6 +55,7 @@ use deadlines::{Deadlines, Due};
 use delivery::Router;
 use frame::put;
 use message::Account;
+use replay::Replaying;
 use retained::Retained;
 use session::{Session, SessionKey};
 use subscriptions::Subscriptions;
@@ -130,9 +131,8 @@ pub(crate) struct Engine {
     dirty: Vec<ConnectionKey>,
     /// Connections that were held and are to be read again.
     resumed: Vec<ConnectionKey>,
-    /// Sessions that could take more of their replays, in the order of their turns, and when the last one came to be here.
-    /// Some may have ended since.
-    replaying: VecDeque<SessionKey>,
+    /// Sessions that could take more of their replays, and when the last one came to be here.
+    replaying: Replaying,
     replaying_since: Instant,
     /// Nodes that one Session's search looks at in a turn.
     steps_a_slice: usize,
@@ -174,7 +174,7 @@ impl Engine {
             steps: 0,
             dirty: Vec::new(),
             resumed: Vec::new(),
-            replaying: VecDeque::new(),
+            replaying: Replaying::default(),
             replaying_since: now,
             steps_a_slice: replay::STEPS_A_SLICE,
             serial: 0,

@@ -41,8 +41,6 @@ struct Waiting {
     replays: VecDeque<Replay>,
     /// Whether the next turn is the first replay's, and not the first message's.
     is_replays_turn: bool,
-    /// Whether the Session is on the list of those that go on with their replays.
-    is_listed: bool,
     /// What is held beside the messages.
     charge: Charge,
 }
@@ -56,7 +54,6 @@ impl Waiting {
             bytes: 0,
             replays: VecDeque::new(),
             is_replays_turn: false,
-            is_listed: false,
             charge,
         })
     }
@@ -285,14 +282,6 @@ impl Queue {
         if let Some(waiting) = &mut self.0 {
             waiting.is_replays_turn = is_replays_turn;
         }
-    }
-
-    /// Notes whether the Session is on the list of those that go on with their replays. Returns what was noted before.
-    pub(crate) fn set_listed(&mut self, is_listed: bool) -> bool {
-        let Some(waiting) = &mut self.0 else {
-            return false;
-        };
-        std::mem::replace(&mut waiting.is_listed, is_listed)
     }
 
     fn len(&self) -> usize {

@@ -118,6 +118,47 @@ pub(super) fn must_wait(queue: &Queue, retained: &Retained, topic: &str) -> bool
     last.is_some_and(|replay| would_overtake(replay, retained, topic))
 }
 
+/// Sessions in the order of their turns, each once, whatever becomes of its replays meanwhile. Some may have ended.
+#[derive(Debug, Default)]
+pub(super) struct Replaying {
+    order: VecDeque<SessionKey>,
+    members: HashSet<SessionKey>,
+}
+
+impl Replaying {
+    pub(super) fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    #[cfg(test)]
+    pub(super) fn contains(&self, key: SessionKey) -> bool {
+        self.members.contains(&key)
+    }
+
+    /// Appends a Session. Returns false if it is there already.
+    fn push(&mut self, key: SessionKey) -> bool {
+        let is_new = self.members.insert(key);
+        if is_new {
+            self.order.push_back(key);
+        }
+        is_new
+    }
+
+    fn pop(&mut self) -> Option<SessionKey> {
+        let key = self.order.pop_front()?;
+        self.members.remove(&key);
+        if self.order.is_empty() {
+            // Memory goes back after a peak.
+            *self = Replaying::default();
+        }
+        Some(key)
+    }
+}
+
 /// Whose turn it is.
 #[derive(Debug)]
 pub(super) enum Turn {
@@ -224,8 +265,7 @@ impl Engine {
 
     /// A Session with replays may be able to take more: it goes on next turn.
     pub(super) fn list(&mut self, now: Instant, key: SessionKey) {
-        if !self.sessions[key as usize].queue.set_listed(true) {
-            self.replaying.push_back(key);
+        if self.replaying.push(key) {
             self.replaying_since = now;
         }
     }
@@ -243,26 +283,19 @@ impl Engine {
 
     /// Goes on with the replays of those who could take more, each for a slice, until the turn is over.
     pub(super) fn go_on_with_replays(&mut self, now: Instant) {
-        if self.replaying.is_empty() {
-            return;
-        }
         let mut steps = 0;
         for _ in 0..self.replaying.len() {
             if steps >= STEPS_A_TURN {
                 return;
             }
-            let Some(key) = self.replaying.pop_front() else {
+            let Some(key) = self.replaying.pop() else {
                 return;
             };
-            let session = self.sessions.get_mut(key as usize);
-            // Its replays may have ended meanwhile, and another Session have its place.
-            if session.is_some_and(|session| session.queue.set_listed(false)) {
+            // Another Session may have its place, and nothing to send.
+            if self.sessions.contains(key as usize) {
                 steps += self.send_slice(now, key);
                 self.relieve(now, key);
             }
-        }
-        if self.replaying.is_empty() {
-            self.replaying = VecDeque::new();
         }
     }
 }

@@ -36,9 +36,4 @@ impl Queue {
         assert_eq!(waiting.charge.bytes(), charged, "{name:?}: charge");
         charged
     }
-
-    /// Whether the Session is on the list of those that go on with their replays.
-    pub(crate) fn is_listed(&self) -> bool {
-        self.0.as_ref().is_some_and(|waiting| waiting.is_listed)
-    }
 }

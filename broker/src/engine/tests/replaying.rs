@@ -133,6 +133,24 @@ fn many_replays_that_wait_do_not_make_one_turn_long() {
 }
 
 #[test]
+fn a_session_has_one_place_among_those_that_go_on() {
+    let mut house = House::new();
+    house.engine.steps_a_slice = 2;
+    let (publisher, reader) = (house.client("p", &V3()), house.client("r", &V3()));
+    for topic in ["a", "b", "c"] {
+        house.retain(publisher, topic, b"x");
+    }
+    let subscribe = b"\x82\x08\x00\x01\x00\x03+/x\x00".as_slice();
+    let unsubscribe = b"\xa2\x07\x00\x02\x00\x03+/x";
+    let packets = [subscribe, unsubscribe, subscribe].concat().repeat(10);
+    let used = house.engine.receive(house.now, reader, &packets);
+    assert_eq!(used, packets.len());
+    assert_eq!(house.engine.replaying.len(), 1);
+    house.read(reader);
+    assert_eq!(house.engine.deadline(), None);
+}
+
+#[test]
 fn what_was_replaced_or_removed_meanwhile_comes_once_and_new() {
     let (mut house, publisher, reader) = begun(&["a", "b", "c", "d"]);
     house.retain(publisher, "c", b"new");
