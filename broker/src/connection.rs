@@ -92,7 +92,8 @@ impl Connection {
         } else {
             self.partial.clear();
             if rest.len() >= LARGE_FROM && self.partial.capacity() == 0 {
-                self.partial = Spare::take();
+                // Who has sent little gets no room for much.
+                self.partial = Spare::take(4 * rest.len());
             }
             self.partial.extend_from_slice(rest);
         }

@@ -312,7 +312,10 @@ impl Engine {
         }
         self.router.keeping_up = true;
         // For one alone a large payload is copied to where it is written from; several share it.
-        let large = frames.is_some() && passing.payload.len() >= Outbox::SHARED_FROM;
+        let large = match frames {
+            Some(_) => passing.payload.len() >= Outbox::SHARED_FROM,
+            None => passing.payload.len() >= Outbox::APART_FROM,
+        };
         // Only what is kept can be sent again, or to another member of a Shared Subscription.
         let kept = qos > QoS::AtMostOnce && (session.is_persistent() || target.share.is_some());
         let delivery = (large || kept).then(delivery);

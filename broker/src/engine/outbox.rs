@@ -50,10 +50,11 @@ impl Spare {
     /// And how many are kept, for each may hold a page that else were empty.
     const MOST_BUFFERS: usize = 64;
 
-    /// One that is empty, and has a capacity if there is one to be had.
-    pub(crate) fn take() -> Vec<u8> {
+    /// One that is empty, and has a capacity if the next one's is not above `most`.
+    pub(crate) fn take(most: usize) -> Vec<u8> {
         SPARE.with_borrow_mut(|spare| {
-            let buffer = spare.buffers.pop().unwrap_or_default();
+            let fits = |buffer: &mut Vec<u8>| buffer.capacity() <= most;
+            let buffer = spare.buffers.pop_if(fits).unwrap_or_default();
             spare.bytes -= buffer.capacity();
             buffer
         })
@@ -75,8 +76,10 @@ impl Spare {
 }
 
 impl Outbox {
-    /// Payloads from this length on are not copied.
+    /// Payloads from this length on are not copied, but for one receiver alone.
     pub(crate) const SHARED_FROM: usize = 16 * 1024;
+    /// From this length on they are not copied for one alone either: of MAX_MEMORY an outbox takes nothing, a message does.
+    pub(crate) const APART_FROM: usize = 128 * 1024;
     /// Bytes of answers that a client may leave unread before nothing more is read from it.
     const MAX_ANSWERS: usize = 32 * 1024;
 
@@ -121,7 +124,7 @@ impl Outbox {
     /// Where to append.
     pub(crate) fn append(&mut self) -> &mut Vec<u8> {
         if self.bytes.capacity() == 0 {
-            self.bytes = Spare::take();
+            self.bytes = Spare::take(usize::MAX);
         } else if self.written > 0 && self.written >= self.bytes.len() / 2 {
             self.bytes.drain(..self.written);
             for (at, _) in self
@@ -264,6 +267,8 @@ mod tests {
         assert!(bytes <= Spare::MOST && count < 10, "{count} of {bytes}");
         assert!(outboxes[0].append().capacity() >= 50_000);
         assert!(SPARE.with_borrow(|spare| spare.buffers.len()) == count - 1);
+        assert_eq!(Spare::take(49_999).capacity(), 0);
+        assert!(Spare::take(100_000).capacity() >= 50_000);
     }
 
     #[test]

@@ -118,6 +118,19 @@ fn a_message_that_is_too_large_for_its_client_leaves_no_buffer_behind() {
     assert_eq!(house.engine.stats().dropped.too_large, 2);
 }
 
+/// What lies in an outbox is charged to nobody.
+#[test]
+fn a_very_large_payload_for_one_that_does_not_read_is_charged() {
+    let mut house = House::new();
+    let (reader, writer) = (house.client("r", &V3()), house.client("w", &V3()));
+    house.subscribe(reader, &[("t", options(Q0))], &[]);
+    let before = house.engine.account.bytes();
+    house.publish(writer, "t", &[b'x'; 200_000], Q0, 0);
+    assert!(house.engine.account.bytes() > before + 200_000);
+    assert_eq!(house.read(reader), "PUBLISH t \"xxxxxxxxxxxxxxxxxxxx\" q0");
+    assert_eq!(house.engine.account.bytes(), before);
+}
+
 #[test]
 fn wills_are_not_delayed_for_longer_than_allowed() {
     let mut house = with(|limits| limits.max_will_delay = Some(10));
