@@ -97,13 +97,7 @@ impl Retained {
 
     /// Stores or replaces the message of its topic [MQTT-3.3.1-5].
     pub(crate) fn insert(&mut self, message: Message) {
-        let mut key = ROOT;
-        for level in message.topic().split('/') {
-            key = match self.child(key, level) {
-                Some(child) => child,
-                None => self.add_child(key, level),
-            };
-        }
+        let key = self.node_for(message.topic());
         self.bytes += message.cost();
         if let Some(at) = message.expires_at() {
             self.next_expiry = Some(self.next_expiry.map_or(at, |other| other.min(at)));
@@ -158,6 +152,14 @@ impl Retained {
         topic
             .split('/')
             .try_fold(ROOT, |key, level| self.child(key, level))
+    }
+
+    /// The node of a topic, made where there is none.
+    fn node_for(&mut self, topic: &str) -> NodeKey {
+        topic.split('/').fold(ROOT, |key, level| {
+            let child = self.child(key, level);
+            child.unwrap_or_else(|| self.add_child(key, level))
+        })
     }
 
     fn child(&self, parent: NodeKey, level: &str) -> Option<NodeKey> {
@@ -220,6 +222,46 @@ impl Retained {
         if self.nodes.len() == 1 {
             // Memory goes back after a peak.
             self.nodes.shrink_to_fit();
+        } else if self.nodes.capacity() >= Self::MANY
+            && self.nodes.len() < self.nodes.capacity() / Self::PART
+            && self.pinned.is_empty()
+        {
+            self.move_together();
+        }
+    }
+
+    /// Room for so many nodes is worth having back where few are left.
+    const MANY: usize = 4096;
+    /// So few (one of this many) that moving them takes a moment.
+    const PART: usize = 32;
+
+    /// Moves what is left of many nodes together, for one that lies behind the others would hold the memory of all. Nobody may
+    /// know a node by its key. Where nothing is pinned each serves a message.
+    fn move_together(&mut self) {
+        let mut left = Vec::new();
+        let mut walk = vec![ROOT];
+        while let Some(key) = walk.pop() {
+            let node = &mut self.nodes[key as usize];
+            left.extend(node.message.take().map(|message| (message, node.number)));
+            // The first of its children on top.
+            let last = node.last_child;
+            let mut child = last;
+            while child != NONE {
+                walk.push(child);
+                child = self.nodes[child as usize].previous;
+                if child == last {
+                    break;
+                }
+            }
+        }
+        self.charge.remove(self.charge.bytes());
+        self.edges = Edges::default();
+        self.nodes = Slab::with_capacity(self.nodes.len());
+        self.nodes.insert(Node::default());
+        for (message, number) in left {
+            let key = self.node_for(message.topic());
+            let node = &mut self.nodes[key as usize];
+            (node.message, node.number) = (Some(message), number);
         }
     }
 }
@@ -235,6 +277,7 @@ impl Nodes for Slab<Node> {
 mod tests {
     use mqtt::{Properties, QoS};
 
+    use super::super::check::Messages;
     use super::super::message::Passing;
     use super::*;
 
@@ -265,6 +308,33 @@ mod tests {
         assert_eq!((store.stored(), has_until(&store, 2)), (3, [false, true]));
         store.remove("a/b");
         assert_eq!(has_until(&store, 3), [true, false]);
+    }
+
+    #[test]
+    fn one_that_stays_does_not_hold_the_memory_of_all() {
+        let account = Account::default();
+        let mut store = Retained::new(&account);
+        store.insert(message("a"));
+        for number in 0..10_000 {
+            store.insert(message(&format!("a/{number}/b")));
+        }
+        store.insert(message("a/c"));
+        let (numbers, most) = (store.stored(), store.nodes.capacity());
+        for number in 0..9_990 {
+            store.remove(&format!("a/{number}/b"));
+            if number % 1000 == 0 {
+                store.check(&mut Messages::default());
+            }
+        }
+        store.check(&mut Messages::default());
+        assert!(store.nodes.capacity() < most / 8, "{most}");
+        assert_eq!((store.len(), store.stored()), (12, numbers));
+        // In the order in which they came, with their numbers.
+        assert!(store.has_until("a", 1) && !store.has_until("a/9990/b", 9991));
+        assert!(store.has_until("a/9990/b", 9992) && store.has_until("a/c", numbers));
+        let topics = store.matching("#");
+        let topics: Vec<_> = topics.iter().map(Message::topic).collect();
+        assert_eq!((topics[0], topics[1], topics[11]), ("a", "a/9990/b", "a/c"));
     }
 
     #[test]
