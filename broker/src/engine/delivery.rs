@@ -68,7 +68,7 @@ pub(super) struct Router {
     frames: Option<Box<Frames>>,
     /// Connections for which the publisher of this message should wait, each with the QoS that it gets it with.
     pub(super) behind: Vec<(ConnectionKey, QoS)>,
-    /// Whether some connection gets this message that nobody needs to wait for.
+    /// Whether somebody beside the publisher gets this message whom nobody needs to wait for.
     pub(super) keeping_up: bool,
     /// Numbers the messages, so that a Session knows whether it is among the targets already.
     sequence: u64,
@@ -127,7 +127,12 @@ impl Engine {
                 identifiers.extend(of_targets[range].iter().map(|&(_, one)| one));
             }
             let frames = frames.as_deref_mut();
+            let keeping_up = self.router.keeping_up;
             lost |= !self.deliver(now, target, passing, &mut stored, frames, &identifiers);
+            if publisher == Some(target.session) {
+                // It would wait with nobody.
+                self.router.keeping_up = keeping_up;
+            }
         }
         let router = &mut self.router;
         (router.targets, router.identifiers) = (targets, of_targets);

@@ -281,10 +281,10 @@ mod tests {
     use super::super::message::Passing;
     use super::*;
 
-    fn message(topic: &str) -> Message {
+    pub(super) fn message(topic: &str, payload: &str) -> Message {
         let passing = Passing {
             topic,
-            payload: b"x",
+            payload: payload.as_bytes(),
             properties: Properties::EMPTY,
             qos: QoS::AtMostOnce,
             retain: true,
@@ -293,9 +293,11 @@ mod tests {
         Message::store(&passing, Instant::now(), &Account::default())
     }
 
-    fn store(topics: &[&str]) -> Retained {
+    pub(super) fn store(topics: &[&str]) -> Retained {
         let mut store = Retained::new(&Account::default());
-        topics.iter().for_each(|topic| store.insert(message(topic)));
+        for topic in topics {
+            store.insert(message(topic, "x"));
+        }
         store
     }
 
@@ -304,7 +306,7 @@ mod tests {
         let mut store = store(&["a", "a/b"]);
         let has_until = |store: &Retained, last| ["a", "a/b"].map(|it| store.has_until(it, last));
         assert_eq!(has_until(&store, 1), [true, false]);
-        store.insert(message("a"));
+        store.insert(message("a", "x"));
         assert_eq!((store.stored(), has_until(&store, 2)), (3, [false, true]));
         store.remove("a/b");
         assert_eq!(has_until(&store, 3), [true, false]);
@@ -314,11 +316,11 @@ mod tests {
     fn one_that_stays_does_not_hold_the_memory_of_all() {
         let account = Account::default();
         let mut store = Retained::new(&account);
-        store.insert(message("a"));
+        store.insert(message("a", "x"));
         for number in 0..10_000 {
-            store.insert(message(&format!("a/{number}/b")));
+            store.insert(message(&format!("a/{number}/b"), "x"));
         }
-        store.insert(message("a/c"));
+        store.insert(message("a/c", "x"));
         let (numbers, most) = (store.stored(), store.nodes.capacity());
         for number in 0..9_990 {
             store.remove(&format!("a/{number}/b"));
@@ -338,10 +340,31 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_moved_while_a_search_stands_there() {
+        let mut store = Retained::new(&Account::default());
+        for number in 0..10_000 {
+            store.insert(message(&format!("a/{number}"), "x"));
+        }
+        let (mut cursor, most) = (Cursor::default(), store.nodes.capacity());
+        let found = store.search("#", &mut cursor, u64::MAX, &mut { usize::MAX });
+        assert!(matches!(found, Found::Message(message) if message.topic() == "a/0"));
+        store.pin(&mut cursor);
+        for number in 0..9_990 {
+            store.remove(&format!("a/{number}"));
+        }
+        assert_eq!(store.nodes.capacity(), most);
+        let found = store.search("#", &mut cursor, u64::MAX, &mut { usize::MAX });
+        assert!(matches!(found, Found::Message(message) if message.topic() == "a/9990"));
+        store.unpin(&cursor);
+        store.check(&mut Messages::default());
+        assert!(store.nodes.capacity() < most / 8, "{most}");
+    }
+
+    #[test]
     fn removal_leaves_nothing_behind() {
         let topics = ["a/b/c", "a/b", "a", "a/d", "/a", "b"];
         let mut store = store(&topics);
-        store.insert(message("a/b"));
+        store.insert(message("a/b", "x"));
         assert_eq!(store.len(), 6);
         assert!(store.contains("a/b"));
         for topic in topics {

@@ -170,34 +170,14 @@ impl Retained {
 #[cfg(test)]
 mod tests {
     use std::collections::{BTreeMap, BTreeSet};
-    use std::time::Instant;
 
-    use mqtt::{Properties, QoS, TopicFilter, TopicName};
+    use mqtt::{TopicFilter, TopicName};
     use proptest::prelude::*;
 
     use super::super::super::check::Messages;
-    use super::super::super::message::{Account, Passing};
+    use super::super::super::message::Account;
+    use super::super::tests::{message, store};
     use super::*;
-
-    fn message(topic: &str, payload: &str) -> Message {
-        let passing = Passing {
-            topic,
-            payload: payload.as_bytes(),
-            properties: Properties::EMPTY,
-            qos: QoS::AtMostOnce,
-            retain: true,
-            lifetime: None,
-        };
-        Message::store(&passing, Instant::now(), &Account::default())
-    }
-
-    fn store(topics: &[&str]) -> Retained {
-        let mut store = Retained::new(&Account::default());
-        topics
-            .iter()
-            .for_each(|topic| store.insert(message(topic, "x")));
-        store
-    }
 
     #[test]
     fn filters_find_topics_parents_first() {

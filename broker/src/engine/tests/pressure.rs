@@ -246,6 +246,21 @@ fn key_of(house: &House, client: ConnectionKey) -> usize {
 }
 
 #[test]
+fn a_publisher_does_not_count_as_one_that_keeps_up() {
+    let mut house = House::new();
+    let publisher = house.client("p", &V3());
+    let slow = house.client("s", &V3());
+    for client in [publisher, slow] {
+        house.subscribe(client, &[("t", options(Q0))], &[]);
+    }
+    publish_until_held(&mut house, publisher, publisher, Q0);
+    house.wait_for(Duration::from_millis(4999));
+    assert!(house.engine.is_held(publisher));
+    house.wait_for(Duration::from_millis(1));
+    assert_eq!(house.engine.take_resumed(), [publisher]);
+}
+
+#[test]
 fn without_limits_a_queue_still_makes_publishers_wait() {
     let mut limits = limits();
     (limits.max_queued_messages, limits.max_queued_bytes) = (None, None);
